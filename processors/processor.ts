@@ -1,0 +1,88 @@
+import type { EpochMs } from '../schemas/brand.js';
+import type { KafkaRecord } from '../schemas/record.js';
+
+/**
+ * What a stage reads, writes, remembers and asks, by name. The wiring gives each name its topic (state and
+ * tables too: their changelogs). What is not named here cannot be used.
+ */
+export interface Contract {
+  readonly from: object;
+  readonly to: object;
+  readonly state: object;
+  readonly tables: object;
+  readonly ports: object;
+  readonly fact: unknown;
+  readonly call: unknown;
+  readonly answer: unknown;
+}
+
+/** One input record, told apart by `from`. */
+export type Incoming<M> = {
+  [K in keyof M]: KafkaRecord<M[K]> & { readonly from: K };
+}[keyof M];
+
+/** One output. The default key is the input record's, so that order holds. */
+export type Emit<M, Gone = never> = {
+  [K in keyof M]: {
+    readonly to: K;
+    readonly value: M[K] | Gone;
+    readonly key?: string;
+    /** Only for topics partitioned by other than the key; default: the key's partition (murmur2). */
+    readonly partition?: number;
+  };
+}[keyof M];
+
+/** State of the partition at hand, with the batch's earlier puts, until an abort drops them. */
+export type StateStore<V> = Pick<ReadonlyMap<string, V>, 'get' | 'entries'>;
+
+/** A compacted topic, read to its end before the first record is taken, followed live after. */
+export type GlobalTable<V> = Pick<StateStore<V>, 'get' | 'entries'>;
+
+/** All that a decision may look at besides its record and fact. */
+export interface View<C extends Contract> {
+  readonly now: EpochMs;
+  readonly state: { readonly [K in keyof C['state']]: StateStore<C['state'][K]> };
+  readonly tables: { readonly [K in keyof C['tables']]: GlobalTable<C['tables'][K]> };
+}
+
+/** A state change; null deletes. `key` is the store's, not the record's. */
+export type Put<M> = {
+  [K in keyof M]: { readonly to: K; readonly key: string; readonly value: M[K] | null };
+}[keyof M];
+
+type If<T, Then, Else> = unknown extends T ? Else : Then;
+
+/** emit, put and the input's offset: one transaction. Calls follow only after it has committed. */
+export interface Decision<C extends Contract> {
+  readonly emit?: readonly Emit<C['to']>[];
+  readonly put?: readonly Put<C['state']>[];
+  readonly call?: readonly If<C['call'], C['call'], never>[];
+}
+
+export interface Processor<C extends Contract> {
+  readonly name: string;
+  /** A fact a record, in order; at most one call per dependency per batch. null asks nothing. */
+  readonly gather: If<
+    C['fact'],
+    (batch: readonly Incoming<C['from']>[], ports: C['ports']) => Promise<readonly C['fact'][]>,
+    null
+  >;
+  /** Pure: time, state and tables come in with the view. */
+  readonly decide: (
+    record: Incoming<C['from']>,
+    fact: C['fact'],
+    view: View<C>,
+  ) => Decision<C>;
+  /** Timers: called per assigned partition with that partition's state, at least every second. */
+  readonly tick?: (view: View<C>) => Decision<C>;
+  /** After the commit that carries the decisions: best effort, e.g. freeing a cache entry. */
+  readonly committed?: (decisions: readonly Decision<C>[], ports: C['ports']) => Promise<void>;
+  /** Counters of its own, summed over decisions. */
+  readonly metrics?: Readonly<Record<string, (decision: Decision<C>) => number>>;
+}
+
+/** A stage that calls out after its claim is committed: answers come in any order, decided in later transactions. */
+export interface Caller<C extends Contract> extends Processor<C> {
+  readonly perform: (calls: readonly C['call'][], ports: C['ports']) => AsyncIterable<C['answer']>;
+  readonly answered: (answer: C['answer'], view: View<C>) => Decision<C>;
+}

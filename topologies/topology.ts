@@ -1,0 +1,75 @@
+import type { Caller, Contract, Processor } from '../processors/processor.js';
+import type { Topic, TopicFamily } from '../schemas/record.js';
+
+type Wired<V> = Topic<V> | TopicFamily<V>;
+
+/** A topic for each name of the contract; groups without names are left out. */
+export type Wire<C extends Contract> = {
+  readonly [P in 'from' | 'to' | 'state' | 'tables' as keyof C[P] extends never ? never : P]: {
+    readonly [K in keyof C[P]]: Wired<C[P][K]>;
+  };
+};
+
+type If<T, Then, Else> = unknown extends T ? Else : Then;
+
+/** A processor with its topics; what it needs from outside shows in the type. */
+export interface Stage<in Ports> {
+  readonly name: string;
+  readonly processor: AnyProcessor;
+  readonly wire: AnyWire;
+  /** Carries Ports only; never set. */
+  readonly needs?: (ports: Ports) => void;
+}
+
+/** What the runtime sees: names and topics, types erased. */
+export type AnyWire = Readonly<
+  Partial<Record<'from' | 'to' | 'state' | 'tables', Readonly<Record<string, Wired<unknown>>>>>
+>;
+
+interface AnyContract extends Contract {
+  readonly from: Record<string, unknown>;
+  readonly to: Record<string, unknown>;
+  readonly state: Record<string, unknown>;
+  readonly tables: Record<string, unknown>;
+  readonly ports: object;
+}
+export type AnyProcessor = Processor<AnyContract> & Partial<Caller<AnyContract>>;
+
+export type AnyStage = Stage<never>;
+
+/** What a list of stages needs together: the intersection of their ports. */
+type PortsOf<S> = (S extends Stage<infer P> ? (ports: P) => void : never) extends (
+  ports: infer All,
+) => void
+  ? All
+  : never;
+
+/** Stages and the tasks they are chained into. An inner list is one task in one transaction, passing objects. */
+export interface Topology<in Ports> {
+  readonly name: string;
+  readonly tasks: readonly (readonly AnyStage[])[];
+  /** Carries Ports only; never set. */
+  readonly needs?: (ports: Ports) => void;
+}
+
+export function stage<C extends Contract>(
+  processor: Processor<C> & If<C['call'], Caller<C>, unknown>,
+  wire: Wire<C>,
+): Stage<C['ports']> {
+  return {
+    name: processor.name,
+    processor: processor as unknown as AnyProcessor,
+    wire: wire as unknown as AnyWire,
+  };
+}
+
+export function topology<const T extends readonly (readonly AnyStage[])[]>(
+  name: string,
+  tasks: T,
+): Topology<PortsOf<T[number][number]>> {
+  return { name, tasks };
+}
+
+/** Every topic of a wire entry. */
+export const topicsOf = (wired: Wired<unknown>): readonly Topic<unknown>[] =>
+  'all' in wired ? wired.all : [wired];

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{schemas,processors,sinks,topologies,infra,scripts}/**/*.test.ts'],
+    typecheck: {
+      enabled: true,
+      include: ['topologies/testing/**/*.test-d.ts'],
+      tsconfig: './tsconfig.json',
+    },
+    // Two cores: more workers than that only make time-outs likelier.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});

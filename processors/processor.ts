@@ -68,13 +68,16 @@ export interface Processor<C extends Contract> {
     null
   >;
   /** Pure: time, state and tables come in with the view. */
-  readonly decide: (
-    record: Incoming<C['from']>,
-    fact: C['fact'],
-    view: View<C>,
-  ) => Decision<C>;
+  readonly decide: (record: Incoming<C['from']>, fact: C['fact'], view: View<C>) => Decision<C>;
   /** Timers: called per assigned partition with that partition's state, at least every second. */
   readonly tick?: (view: View<C>) => Decision<C>;
+  /** Once per partition after its state was restored and before its first record: what a former owner left open. */
+  readonly restored?: (view: View<C>) => Decision<C>;
+  /**
+   * decide threw for this record: what goes out besides the dead letter (a refusal with reason `internal`, which
+   * voids money where some was reserved).
+   */
+  readonly failed?: (record: Incoming<C['from']>, error: Error, view: View<C>) => Decision<C>;
   /** After the commit that carries the decisions: best effort, e.g. freeing a cache entry. */
   readonly committed?: (decisions: readonly Decision<C>[], ports: C['ports']) => Promise<void>;
   /** Counters of its own, summed over decisions. */

@@ -18,14 +18,17 @@ export const microsOf = (decimal: string): bigint => {
 export const decimalOf = (micros: bigint): string => {
   const sign = micros < 0n ? '-' : '';
   const size = micros < 0n ? -micros : micros;
-  const fraction = (size % 1_000_000n).toString().padStart(6, '0').replace(/0{1,4}$/, '');
+  const fraction = (size % 1_000_000n)
+    .toString()
+    .padStart(6, '0')
+    .replace(/0{1,4}$/, '');
   return `${sign}${size / 1_000_000n}.${fraction}`;
 };
 
-const money = z
+const money = z.string().regex(DECIMAL, 'money is decimal text such as "0.045", at most 6 places');
+const name = z
   .string()
-  .regex(DECIMAL, 'money is decimal text such as "0.045", at most 6 places');
-const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, - and _, at most 63');
+  .regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, - and _, at most 63');
 const currency = z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as CNY');
 const positiveInt = z.int().positive();
 
@@ -34,7 +37,10 @@ export const tenantSchema = z.strictObject({
   /** Topics ingest.<tenant>.p0..p3 of its own, where tenantId must match. */
   ownIngest: z.boolean().default(false),
   /** Lanes it may use. */
-  lanes: z.array(z.enum(LANES)).nonempty().default([...LANES]),
+  lanes: z
+    .array(z.enum(LANES))
+    .nonempty()
+    .default([...LANES]),
   /** Where its webhook channel posts to; absent: it has no webhook channel. */
   webhookUrl: z.url().optional(),
   /** Environment variable with its standard-webhooks secret (whsec_...). */

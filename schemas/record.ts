@@ -41,3 +41,14 @@ export interface TopicFamily<V> {
   readonly all: readonly Topic<V>[];
   readonly pick: (value: V) => Topic<V>;
 }
+
+/** Records of one partition in order, for sinks that store their own offsets with their effect. */
+export interface PartitionSlice<V> {
+  readonly topic: string;
+  readonly partition: number;
+  /** The stored next offset that this slice begins from: the condition of the effect. */
+  readonly start: number;
+  /** The next offset once the slice's effect is stored. */
+  readonly next: number;
+  readonly records: readonly KafkaRecord<V>[];
+}

@@ -27,14 +27,18 @@ const typeOf = (schema: AvroSchema, field: string): string => {
   }
   if (Array.isArray(schema)) {
     const members = schema.map((one: AvroSchema) => typeOf(one, field));
-    return [...members.filter((one) => one !== 'null'), ...members.filter((one) => one === 'null')].join(' | ');
+    return [
+      ...members.filter((one) => one !== 'null'),
+      ...members.filter((one) => one === 'null'),
+    ].join(' | ');
   }
   const node = schema as AvroNode;
   if (node.logicalType === 'timestamp-millis') return 'EpochMs';
   if (node.logicalType === 'micros') return 'Micros';
   if (node.logicalType === 'bigint') return 'bigint';
   if (node.type === 'array') return `readonly ${typeOf(node.items ?? 'null', field)}[]`;
-  if (node.type === 'map') return `Readonly<Record<string, ${typeOf(node.values ?? 'null', field)}>>`;
+  if (node.type === 'map')
+    return `Readonly<Record<string, ${typeOf(node.values ?? 'null', field)}>>`;
   if (node.name !== undefined) return node.name;
   return typeOf(node.type, field);
 };
@@ -52,7 +56,10 @@ const declare = (node: AvroNode): string[] => {
     ];
   }
   const nested = (node.fields ?? []).flatMap((field) => {
-    const inner = typeof field.type === 'object' && !Array.isArray(field.type) ? (field.type as AvroNode) : undefined;
+    const inner =
+      typeof field.type === 'object' && !Array.isArray(field.type)
+        ? (field.type as AvroNode)
+        : undefined;
     return inner?.name === undefined ? [] : declare(inner);
   });
   return [
@@ -80,7 +87,9 @@ const file = path.join(projectRoot(), 'schemas', 'generated', 'records.ts');
 const fresh = generate();
 if (process.argv.includes('--check')) {
   if (readFileSync(file, 'utf8') !== fresh) {
-    console.error('schemas/generated/records.ts is not what schemas/avro says: npm run schemas:generate');
+    console.error(
+      'schemas/generated/records.ts is not what schemas/avro says: npm run schemas:generate',
+    );
     process.exitCode = 1;
   } else console.log('schemas/generated/records.ts is up to date');
 } else {

@@ -1,0 +1,60 @@
+import { rm } from 'node:fs/promises';
+import { components } from './components.mjs';
+import { endpoints } from './endpoints.mjs';
+import { removeEnvFile } from './env-file.mjs';
+import { withLock } from './lock.mjs';
+import { stackDir } from './paths.mjs';
+import { portsFrom } from './ports.mjs';
+import { removeOutside } from './postgres-home.mjs';
+import { running, stop } from './supervision.mjs';
+/** @import { Component } from './components.mjs' */
+/** @import { Progress } from './progress.mjs' */
+
+const lockDeadlineMs = 60_000;
+
+/**
+ * Stops what we started, by process id. Data stays.
+ * @param {{ progress: Progress }} options
+ * @returns {Promise<number>} how many were stopped
+ */
+export const down = ({ progress }) =>
+  withLock('stack', { deadlineMs: lockDeadlineMs }, () => stopAll(progress));
+
+/**
+ * Stops everything and forgets data, logs and addresses.
+ * @param {{ progress: Progress }} options
+ */
+export const reset = ({ progress }) =>
+  withLock('stack', { deadlineMs: lockDeadlineMs }, async () => {
+    const count = await stopAll(progress);
+    // Not the whole of .stack: our lock is in it, and so are the stamps of set-up.
+    const parts = ['data', 'logs', 'run'].map((name) => `${stackDir}/${name}`);
+    await Promise.all(parts.map((path) => rm(path, { recursive: true, force: true })));
+    await removeOutside();
+    return count;
+  });
+
+/** @param {Progress} progress */
+async function stopAll(progress) {
+  // First: whoever reads it must not be sent to a stack that is going.
+  removeEnvFile();
+  const outcomes = await Promise.allSettled(
+    components.map((component) =>
+      progress.step(
+        component.name,
+        () => stopOne(component),
+        (how) => (how === 'not running' ? null : how),
+      ),
+    ),
+  );
+  const failed = outcomes.find((one) => one.status === 'rejected');
+  if (failed) throw failed.reason;
+  return outcomes.filter((one) => one.status === 'fulfilled' && one.value !== 'not running').length;
+}
+
+/** @param {Component} component */
+async function stopOne({ name, beforeStop, stop: how }) {
+  const record = running(name);
+  if (record && beforeStop) await beforeStop(endpoints({}, portsFrom(record.portBase))[name].url);
+  return stop(name, how);
+}

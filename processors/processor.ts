@@ -71,6 +71,11 @@ export interface Processor<C extends Contract> {
   readonly decide: (record: Incoming<C['from']>, fact: C['fact'], view: View<C>) => Decision<C>;
   /** Timers: called per assigned partition with that partition's state, at least every second. */
   readonly tick?: (view: View<C>) => Decision<C>;
+  /**
+   * Once per partition that had records, answers or a tick in this transaction, after them all: what is worth
+   * writing once a batch, not once a record. Its view shows the puts made before it.
+   */
+  readonly flush?: (view: View<C>) => Decision<C>;
   /** Once per partition after its state was restored and before its first record: what a former owner left open. */
   readonly restored?: (view: View<C>) => Decision<C>;
   /**

@@ -17,6 +17,8 @@ export interface KafkaRecord<V> {
   readonly value: V;
   readonly timestamp: EpochMs;
   readonly headers: Headers;
+  /** Bytes of the value as it lies in Kafka. */
+  readonly size: number;
 }
 
 /**

@@ -61,10 +61,17 @@ export interface Decision<C extends Contract> {
 
 export interface Processor<C extends Contract> {
   readonly name: string;
-  /** A fact a record, in order; at most one call per dependency per batch. null asks nothing. */
+  /**
+   * A fact a record, in order; at most one call per dependency per batch. null asks nothing. What is asked may
+   * depend on configuration and time (worst-case cost, is it expired), hence the view; it never sees state.
+   */
   readonly gather: If<
     C['fact'],
-    (batch: readonly Incoming<C['from']>[], ports: C['ports']) => Promise<readonly C['fact'][]>,
+    (
+      batch: readonly Incoming<C['from']>[],
+      ports: C['ports'],
+      view: Pick<View<C>, 'now' | 'tables'>,
+    ) => Promise<readonly C['fact'][]>,
     null
   >;
   /** Pure: time, state and tables come in with the view. */

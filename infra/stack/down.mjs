@@ -14,11 +14,11 @@ const lockDeadlineMs = 60_000;
 
 /**
  * Stops what we started, by process id. Data stays.
- * @param {{ progress: Progress }} options
+ * @param {{ progress: Progress, except?: ReadonlySet<string> }} options
  * @returns {Promise<number>} how many were stopped
  */
-export const down = ({ progress }) =>
-  withLock('stack', { deadlineMs: lockDeadlineMs }, () => stopAll(progress));
+export const down = ({ progress, except = new Set() }) =>
+  withLock('stack', { deadlineMs: lockDeadlineMs }, () => stopAll(progress, except));
 
 /**
  * Stops everything and forgets data, logs and addresses.
@@ -26,7 +26,7 @@ export const down = ({ progress }) =>
  */
 export const reset = ({ progress }) =>
   withLock('stack', { deadlineMs: lockDeadlineMs }, async () => {
-    const count = await stopAll(progress);
+    const count = await stopAll(progress, new Set());
     // Not the whole of .stack: our lock is in it, and so are the stamps of set-up.
     const parts = ['data', 'logs', 'run'].map((name) => `${stackDir}/${name}`);
     await Promise.all(parts.map((path) => rm(path, { recursive: true, force: true })));
@@ -34,12 +34,16 @@ export const reset = ({ progress }) =>
     return count;
   });
 
-/** @param {Progress} progress */
-async function stopAll(progress) {
+/**
+ * @param {Progress} progress
+ * @param {ReadonlySet<string>} except
+ */
+async function stopAll(progress, except) {
+  const stopped = components.filter(({ name }) => !except.has(name));
   // First: whoever reads it must not be sent to a stack that is going.
-  removeEnvFile();
+  if (stopped.length > 0) removeEnvFile();
   const outcomes = await Promise.allSettled(
-    components.map((component) =>
+    stopped.map((component) =>
       progress.step(
         component.name,
         () => stopOne(component),

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, exists, verifyFiles } from './cache.mjs';
 import { pinned } from './checksums.mjs';
+import { javaCommand } from './java.mjs';
 import { brokerProperties, log4j2 } from './kafka-config.mjs';
 import { askBrokers } from './kafka-wire.mjs';
 import { download } from './maven.mjs';
@@ -55,10 +56,17 @@ export async function brokerLaunch(node, cluster, { dir, clusterId, signal }) {
   const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', `${lib}/*`];
   if (!(await exists(join(logDir, 'meta.properties')))) {
     const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
-    await runCommand('java', ['-Xmx128m', ...java, ...format], { deadlineMs: 60_000, signal });
+    await runCommand(javaCommand(), ['-Xmx128m', ...java, ...format], {
+      deadlineMs: 60_000,
+      signal,
+    });
   }
   const limits = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError'];
-  return { command: 'java', args: [...limits, ...java, 'kafka.Kafka', properties], cwd: dir };
+  return {
+    command: javaCommand(),
+    args: [...limits, ...java, 'kafka.Kafka', properties],
+    cwd: dir,
+  };
 }
 
 /** @param {AbortSignal} [signal] */

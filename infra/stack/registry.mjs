@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { cached, verifyFiles } from './cache.mjs';
 import { pinned } from './checksums.mjs';
 import { answers } from './http.mjs';
+import { javaCommand } from './java.mjs';
 import { download } from './maven.mjs';
 import { dataDir } from './paths.mjs';
 import { runCommand } from './run-command.mjs';
@@ -22,7 +23,7 @@ export const registry = {
     const dir = join(dataDir, 'registry');
     await mkdir(dir, { recursive: true });
     return {
-      command: 'java',
+      command: javaCommand(),
       args: [
         '-Xmx400m',
         '-XX:+UseSerialGC',

@@ -19,6 +19,10 @@ const lockDeadlineMs = 20 * 60_000;
 export const runningBase = () =>
   components.map(({ name }) => running(name)?.portBase).find((base) => base !== undefined) ?? null;
 
+/** Components that run now, started from this checkout. */
+export const runningNames = () =>
+  new Set(components.map(({ name }) => name).filter((name) => running(name) !== null));
+
 /**
  * Starts what doesn't run, checks what does or is replaced, and writes `.stack/env`.
  * @param {{ progress: Progress, env?: NodeJS.ProcessEnv, signal?: AbortSignal | undefined }} options

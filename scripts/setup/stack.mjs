@@ -28,7 +28,7 @@ const commands = {
   async up() {
     const progress = progressFor(args);
     const startedAt = performance.now();
-    await setUp({ progress, steps: 'stack' });
+    await setUp({ progress, for: 'stack' });
     const { started } = await up({ progress, signal: onInterrupt() });
     const time = seconds(performance.now() - startedAt);
     progress.say(

@@ -1,0 +1,52 @@
+import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
+import type { Coordinates } from '../../schemas/record.js';
+
+/** The most one message can cost, asked of its account. */
+export interface ReservationRequest {
+  readonly tenantId: TenantId;
+  readonly businessLine: string;
+  readonly messageId: MessageId;
+  readonly generation: number;
+  /** The request's: its UTC day is part of the reservation's primary key, so that old days can be dropped. */
+  readonly createdAt: EpochMs;
+  /** The record that asks: the same coordinates get the stored decision again, others are duplicates. */
+  readonly at: Coordinates;
+  /** Worst case, in micros of the currency, at least 0. */
+  readonly cashMicros: Micros;
+  /** Worst case in PV units, at least 0. */
+  readonly units: number;
+  /** The candidates' currency; another than the account's is refused. */
+  readonly currency: string;
+  /** The request's own caps: with the account they are the fingerprint that must not differ under one id. */
+  readonly unitsCap: number | null;
+  readonly cashCapMicros: Micros | null;
+}
+
+/** What the ledger decided, now or when it was asked first. */
+export type ReservationDecision =
+  /** Reserved by these coordinates, now or before; the amounts are the stored ones. */
+  | { readonly kind: 'reserved'; readonly cashMicros: Micros; readonly units: number }
+  /** Another record reserved the same message and generation. */
+  | { readonly kind: 'duplicate' | 'idempotency_conflict'; readonly firstAt: Coordinates }
+  | {
+      readonly kind:
+        | 'unknown_account'
+        | 'account_closed'
+        | 'currency'
+        | 'budget_cash'
+        | 'budget_pv'
+        /** createdAt's day is no longer attached. */
+        | 'too_old';
+    };
+
+/** The ledger in direct mode: Postgres, one call a batch, a row a message. */
+export interface Reservations {
+  /**
+   * Decisions in order; within the batch earlier ones come first and one that does not fit does not stop later,
+   * smaller ones. Nothing is lent: the sum of what is reserved never exceeds what is available.
+   * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
+   */
+  readonly reserve: (
+    batch: readonly ReservationRequest[],
+  ) => Promise<readonly ReservationDecision[]>;
+}

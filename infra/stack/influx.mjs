@@ -1,3 +1,4 @@
+import { URLSearchParams } from 'node:url';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached } from './cache.mjs';

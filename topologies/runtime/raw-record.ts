@@ -1,0 +1,30 @@
+import type { EpochMs } from '../../schemas/brand.js';
+import type { Coordinates, Headers } from '../../schemas/record.js';
+
+/** A record as it lies in Kafka; nothing above the session sees the client's own types. */
+export interface RawRecord {
+  readonly at: Coordinates;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly timestamp: EpochMs;
+  readonly headers: Headers;
+}
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** One record to be written. partition null: by key, murmur2, like every producer of ours. */
+export interface Write {
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly key: Buffer | string | null;
+  readonly value: Buffer | null;
+  readonly headers?: Headers;
+}
+
+/** Names a partition in maps. */
+export type PartitionId = string;
+export const partitionId = ({ topic, partition }: TopicPartition): PartitionId =>
+  `${topic}/${partition.toString()}`;

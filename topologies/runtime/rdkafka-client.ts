@@ -1,0 +1,308 @@
+import rdkafka from 'node-rdkafka';
+import type { KafkaConsumer, LibrdKafkaError, Message, Producer } from 'node-rdkafka';
+import type { RawRecord, TopicPartition, Write } from './raw-record.js';
+
+/** Settings every client shares: brokers, TLS, SASL; librdkafka's own names. */
+export type ClientSettings = Readonly<Record<string, string | number | boolean>>;
+
+export interface PartitionOffset extends TopicPartition {
+  readonly offset: number;
+}
+
+/** librdkafka's verdict on a client's failure (rule 9). */
+export type ClientFailure = 'fatal' | 'abortable' | 'retriable' | 'other';
+
+export const classify = (error: unknown): ClientFailure => {
+  const flags = error as Partial<LibrdKafkaError>;
+  if (flags.isFatal === true) return 'fatal';
+  if (flags.isTxnRequiresAbort === true) return 'abortable';
+  return flags.isRetriable === true ? 'retriable' : 'other';
+};
+
+const { ERRORS } = rdkafka.CODES;
+export const isTimeOut = (error: unknown): boolean => {
+  const { code } = error as Partial<LibrdKafkaError>;
+  return code === ERRORS.ERR__TIMED_OUT || code === ERRORS.ERR__MSG_TIMED_OUT;
+};
+export const isAssign = (error: unknown): boolean =>
+  (error as Partial<LibrdKafkaError> | undefined)?.code === ERRORS.ERR__ASSIGN_PARTITIONS;
+export const isRevoke = (error: unknown): boolean =>
+  (error as Partial<LibrdKafkaError> | undefined)?.code === ERRORS.ERR__REVOKE_PARTITIONS;
+const isQueueFull = (error: unknown): boolean =>
+  (error as Partial<LibrdKafkaError>).code === ERRORS.ERR__QUEUE_FULL;
+
+/** librdkafka's "no committed offset". */
+const OFFSET_INVALID = -1001;
+
+type Callback<T> = (error: LibrdKafkaError | null | undefined, result: T) => void;
+
+/** A callback API as a promise, never pending for longer than deadlineMs: a native call may never answer. */
+export const settled = <T>(
+  what: string,
+  deadlineMs: number,
+  start: (callback: Callback<T>) => void,
+): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(
+        Object.assign(new Error(`${what}: no answer in ${deadlineMs} ms`), {
+          code: ERRORS.ERR__TIMED_OUT,
+        }),
+      );
+    }, deadlineMs);
+    start((error, result) => {
+      clearTimeout(timer);
+      if (error) reject(error as unknown as Error);
+      else resolve(result);
+    });
+  });
+
+const NO_HEADERS: RawRecord['headers'] = Object.freeze({});
+
+const rawRecord = (message: Message): RawRecord => {
+  const { key, headers } = message;
+  return {
+    at: { topic: message.topic, partition: message.partition, offset: message.offset },
+    key: typeof key === 'string' ? Buffer.from(key) : (key ?? null),
+    value: message.value,
+    timestamp: message.timestamp ?? 0,
+    headers:
+      headers === undefined || headers.length === 0
+        ? NO_HEADERS
+        : Object.fromEntries(
+            headers.flatMap((header) =>
+              Object.entries(header).map(([name, value]) => [name, Buffer.from(value)]),
+            ),
+          ),
+  };
+};
+
+/** A consumer with promises and raw records. */
+export class ConsumerClient {
+  readonly native: KafkaConsumer;
+
+  constructor(
+    settings: ClientSettings,
+    onRebalance?: (error: LibrdKafkaError | undefined, partitions: TopicPartition[]) => void,
+  ) {
+    const config = {
+      'enable.auto.commit': false,
+      'enable.auto.offset.store': false,
+      // The default back-off of 1 s after a full local queue would starve a fast reader.
+      'fetch.queue.backoff.ms': 5,
+      'fetch.wait.max.ms': 100,
+      'fetch.error.backoff.ms': 50,
+      'reconnect.backoff.ms': 50,
+      'reconnect.backoff.max.ms': 2_000,
+      'queued.min.messages': 20_000,
+      'queued.max.messages.kbytes': 65_536,
+      'enable.partition.eof': true,
+      'allow.auto.create.topics': false,
+      ...settings,
+      ...(onRebalance && { rebalance_cb: onRebalance }),
+    };
+    this.native = new rdkafka.KafkaConsumer(
+      config as ConstructorParameters<typeof KafkaConsumer>[0],
+      {
+        'auto.offset.reset': 'earliest',
+      },
+    );
+    // Connection losses are retried by the client; they show in readiness through the work that stops.
+    this.native.on('event.error', () => undefined);
+  }
+
+  async connect(deadlineMs: number): Promise<void> {
+    await settled('connect', deadlineMs, (done) => {
+      this.native.connect({ timeout: deadlineMs }, done);
+    });
+  }
+
+  /**
+   * At most max records: waits waitMs for the first, takes the others only if they are there already.
+   * (consume(n) applies its time-out per message; rule 13.)
+   */
+  async take(max: number, waitMs: number): Promise<RawRecord[]> {
+    const first = await this.consume(1, waitMs);
+    if (first.length === 0 || max === 1) return first;
+    const rest = await this.consume(max - 1, 0);
+    return first.concat(rest);
+  }
+
+  private consume(max: number, timeoutMs: number): Promise<RawRecord[]> {
+    this.native.setDefaultConsumeTimeout(timeoutMs);
+    return new Promise((resolve, reject) => {
+      this.native.consume(max, (error: LibrdKafkaError | null | undefined, messages: Message[]) => {
+        if (error) reject(error as unknown as Error);
+        else resolve(messages.map(rawRecord));
+      });
+    });
+  }
+
+  /** Stable committed offsets (the client reads committed); null where there is none. */
+  async committed(
+    partitions: readonly TopicPartition[],
+    deadlineMs: number,
+  ): Promise<(TopicPartition & { offset: number | null })[]> {
+    const found = await settled<PartitionOffset[]>(
+      'committed offsets',
+      deadlineMs + 1_000,
+      (done) => {
+        this.native.committed([...partitions], deadlineMs, done);
+      },
+    );
+    return found.map(({ topic, partition, offset }) => ({
+      topic,
+      partition,
+      offset: offset === undefined || offset < 0 || offset === OFFSET_INVALID ? null : offset,
+    }));
+  }
+
+  /** Low and high watermark as this client's isolation sees them: read_committed answers the last stable offset. */
+  async watermarks(
+    { topic, partition }: TopicPartition,
+    deadlineMs: number,
+  ): Promise<{ low: number; high: number }> {
+    const { lowOffset, highOffset } = await settled<{ lowOffset: number; highOffset: number }>(
+      'watermarks',
+      deadlineMs + 1_000,
+      (done) => {
+        this.native.queryWatermarkOffsets(topic, partition, deadlineMs, done);
+      },
+    );
+    return { low: lowOffset, high: highOffset };
+  }
+
+  async seek(to: PartitionOffset, deadlineMs: number): Promise<void> {
+    await settled<unknown>('seek', deadlineMs + 1_000, (done) => {
+      this.native.seek(to, deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  async disconnect(deadlineMs: number): Promise<void> {
+    if (!this.native.isConnected()) return;
+    await settled<unknown>('disconnect', deadlineMs, (done) => {
+      this.native.disconnect(done);
+    }).catch(() => undefined);
+  }
+}
+
+/** A transactional (or, without transactional.id, plain idempotent) producer with promises. */
+export class ProducerClient {
+  readonly native: Producer;
+
+  constructor(settings: ClientSettings) {
+    const config = {
+      'enable.idempotence': true,
+      acks: 'all',
+      // First sends after a commit meet CONCURRENT_TRANSACTIONS; the default of 100 ms would be the latency.
+      'retry.backoff.ms': 5,
+      'linger.ms': 2,
+      'reconnect.backoff.ms': 50,
+      'reconnect.backoff.max.ms': 2_000,
+      'queue.buffering.max.messages': 500_000,
+      'queue.buffering.max.kbytes': 524_288,
+      'message.max.bytes': 1_048_576,
+      'compression.codec': 'lz4',
+      // Every language puts one key on one partition only with Java's hash.
+      partitioner: 'murmur2_random',
+      dr_cb: false,
+      ...settings,
+    };
+    this.native = new rdkafka.Producer(config as ConstructorParameters<typeof Producer>[0]);
+    this.native.on('event.error', () => undefined);
+  }
+
+  async connect(deadlineMs: number): Promise<void> {
+    await settled('connect', deadlineMs, (done) => {
+      this.native.connect({ timeout: deadlineMs }, done);
+    });
+    this.native.setPollInterval(100);
+  }
+
+  initTransactions(deadlineMs: number): Promise<unknown> {
+    return settled('initTransactions', deadlineMs + 2_000, (done) => {
+      this.native.initTransactions(deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  begin(): Promise<unknown> {
+    return settled('beginTransaction', 2_000, (done) => {
+      this.native.beginTransaction((error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  /** Hands all writes to the client's queue; waits where it is full, up to deadlineMs. */
+  async produce(writes: readonly Write[], deadlineMs: number): Promise<void> {
+    const end = Date.now() + deadlineMs;
+    for (const write of writes) {
+      for (;;) {
+        try {
+          this.native.produce(
+            write.topic,
+            write.partition,
+            write.value,
+            write.key,
+            null,
+            undefined,
+            write.headers &&
+              Object.entries(write.headers).map(([name, value]) => ({ [name]: value })),
+          );
+          break;
+        } catch (error) {
+          if (!isQueueFull(error) || Date.now() > end) throw error;
+          this.native.poll();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+    }
+  }
+
+  sendOffsets(
+    offsets: readonly PartitionOffset[],
+    consumer: ConsumerClient,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    return settled('sendOffsetsToTransaction', deadlineMs + 2_000, (done) => {
+      this.native.sendOffsetsToTransaction([...offsets], consumer.native, deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  commit(deadlineMs: number): Promise<unknown> {
+    return settled('commitTransaction', deadlineMs + 2_000, (done) => {
+      this.native.commitTransaction(deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  abort(deadlineMs: number): Promise<unknown> {
+    return settled('abortTransaction', deadlineMs + 2_000, (done) => {
+      this.native.abortTransaction(deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  flush(deadlineMs: number): Promise<unknown> {
+    return settled('flush', deadlineMs + 1_000, (done) => {
+      this.native.flush(deadlineMs, (error) => {
+        done(error, undefined);
+      });
+    });
+  }
+
+  async disconnect(deadlineMs: number): Promise<void> {
+    if (!this.native.isConnected()) return;
+    await settled<unknown>('disconnect', deadlineMs + 1_000, (done) => {
+      this.native.disconnect(deadlineMs, done);
+    }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,499 @@
+import { asError, PipelineError } from '../../schemas/error.js';
+import { Assignment } from './assignment.js';
+import {
+  type PartitionId,
+  type RawRecord,
+  type TopicPartition,
+  type Write,
+  partitionId,
+} from './raw-record.js';
+import {
+  type ClientSettings,
+  ConsumerClient,
+  type PartitionOffset,
+  ProducerClient,
+  classify,
+  isAssign,
+  isRevoke,
+  isTimeOut,
+} from './rdkafka-client.js';
+
+export type GroupProtocol = 'classic' | 'consumer';
+
+export interface SessionOptions {
+  readonly client: ClientSettings;
+  readonly groupId: string;
+  /** application, sub-topology, slot: stable across restarts (rule 10). */
+  readonly transactionalId: string;
+  readonly topics: readonly string[];
+  readonly groupProtocol: GroupProtocol;
+  readonly timing: SessionTiming;
+}
+
+export interface SessionTiming {
+  /** A killed worker's open transaction blocks readers so long (rule 11). */
+  readonly transactionTimeoutMs: number;
+  /** A killed worker's partitions stand still so long (classic groups). */
+  readonly sessionTimeoutMs: number;
+  /** Work on partitions being revoked is finished within this, else dropped (rule 7). */
+  readonly revokeBoundMs: number;
+  readonly connectDeadlineMs: number;
+  readonly shutdownDeadlineMs: number;
+}
+
+export const DEFAULT_TIMING: SessionTiming = {
+  transactionTimeoutMs: 5_000,
+  sessionTimeoutMs: 6_000,
+  revokeBoundMs: 8_000,
+  connectDeadlineMs: 10_000,
+  shutdownDeadlineMs: 10_000,
+};
+
+/** Who keeps the state of the session's partitions. */
+export interface SessionOwner {
+  /** Restore these partitions' state; they are not read before this resolves (rule 6). */
+  readonly restore: (partitions: readonly TopicPartition[]) => Promise<void>;
+  /** Restored for the first time under this assignment. */
+  readonly assigned: (partitions: readonly TopicPartition[]) => void;
+  /** Finish what was taken of these partitions and commit it; called at most once each, bounded. */
+  readonly finish: (partitions: readonly TopicPartition[]) => Promise<void>;
+  /** They belong to another now: forget their state. */
+  readonly gone: (partitions: readonly TopicPartition[]) => void;
+  readonly onEvent: (event: SessionEvent) => void;
+}
+
+export type SessionEvent =
+  | { readonly kind: 'assigned' | 'revoked'; readonly partitions: readonly TopicPartition[] }
+  | {
+      readonly kind: 'aborted' | 'unclear' | 'producer_renewed' | 'consume_failed';
+      readonly error: Error;
+    };
+
+/** Records with the assignment epochs under which they were taken. */
+export interface Batch {
+  readonly records: readonly RawRecord[];
+  readonly epochs: ReadonlyMap<PartitionId, number>;
+}
+
+/** What one transaction covers. */
+export interface Unit {
+  /** Every partition whose records, state or answers it touches, with the epoch of that work (rules 3, 4). */
+  readonly touched: ReadonlyMap<PartitionId, number>;
+  /** The next offset of partitions whose records it finishes: last offset + 1 (rule 1). */
+  readonly next: readonly PartitionOffset[];
+  readonly writes: readonly Write[];
+}
+
+type Rebalance = { readonly kind: 'assign' | 'revoke'; readonly partitions: TopicPartition[] };
+type Outcome = 'committed' | 'aborted';
+
+/**
+ * Owns a consumer and a transactional producer: input offsets and outputs commit together or not at all.
+ * The rules (1-17) are numbered in docs/effectively-once.md. Modelled on franz-go's GroupTransactSession.
+ * Not safe for concurrent use, except `stopWaiting`.
+ */
+export class TransactionSession {
+  private readonly assignment = new Assignment();
+  private readonly rebalances: Rebalance[] = [];
+  private readonly consumer: ConsumerClient;
+  private producer: ProducerClient;
+  private fetching: Promise<RawRecord[]> | null = null;
+  private held: RawRecord[] = [];
+  private committing = false;
+  private backPressure = false;
+  private closing = false;
+
+  private readonly ends = new Map<PartitionId, number>();
+  private readonly options: SessionOptions;
+  private readonly owner: SessionOwner;
+
+  constructor(options: SessionOptions, owner: SessionOwner) {
+    this.options = options;
+    this.owner = owner;
+    const { groupProtocol, timing } = options;
+    this.consumer = new ConsumerClient(
+      {
+        ...options.client,
+        'group.id': options.groupId,
+        'isolation.level': 'read_committed',
+        'max.poll.interval.ms': 300_000,
+        ...(groupProtocol === 'consumer'
+          ? { 'group.protocol': 'consumer' }
+          : {
+              'partition.assignment.strategy': 'cooperative-sticky',
+              'session.timeout.ms': timing.sessionTimeoutMs,
+              'heartbeat.interval.ms': Math.floor(timing.sessionTimeoutMs / 4),
+            }),
+      },
+      (error, partitions) => {
+        this.rebalance(error, partitions);
+      },
+    );
+    this.consumer.native.on('partition.eof', ({ topic, partition, offset }) => {
+      this.ends.set(partitionId({ topic, partition }), offset);
+    });
+    this.producer = this.newProducer();
+  }
+
+  /** @throws PipelineError kafka_unavailable */
+  async start(): Promise<void> {
+    try {
+      await Promise.all([
+        this.consumer.connect(this.options.timing.connectDeadlineMs),
+        this.initialise(this.producer),
+      ]);
+    } catch (error) {
+      throw new PipelineError(
+        'kafka_unavailable',
+        `Kafka does not answer: ${asError(error).message}`,
+        error,
+      );
+    }
+    this.consumer.native.subscribe([...this.options.topics]);
+  }
+
+  get partitions(): readonly TopicPartition[] {
+    return this.assignment.partitions;
+  }
+
+  epoch(id: PartitionId): number | undefined {
+    return this.assignment.epoch(id);
+  }
+
+  /** Local watermark (the last stable offset) against position; null where nothing was fetched yet (rule 17). */
+  lag({ topic, partition }: TopicPartition): number | null {
+    const position = this.assignment.position(partitionId({ topic, partition }));
+    if (position === undefined || !this.consumer.native.isConnected()) return null;
+    const { highOffset } = this.consumer.native.getWatermarkOffsets(topic, partition);
+    return highOffset < 0
+      ? null
+      : Math.max(0, highOffset - Math.max(position.offset, this.eof(topic, partition)));
+  }
+
+  private eof(topic: string, partition: number): number {
+    return this.ends.get(partitionId({ topic, partition })) ?? 0;
+  }
+
+  /**
+   * What has arrived, at most max, waiting up to waitMs for the first record; empty when `wake` resolves earlier.
+   * Pending rebalances are carried out first.
+   */
+  async take(max: number, waitMs: number, wake: Promise<unknown>): Promise<Batch> {
+    await this.carryOutRebalances();
+    this.resumeDue();
+    let records = this.held;
+    this.held = [];
+    if (records.length === 0) {
+      this.fetching ??= this.fetch(max, waitMs);
+      const fetched = await Promise.race([this.fetching, wake.then(() => null)]);
+      if (fetched !== null) {
+        this.fetching = null;
+        records = fetched;
+      }
+    }
+    const epochs = new Map<PartitionId, number>();
+    const mine = records.filter(({ at }) => {
+      const id = partitionId(at);
+      const epoch = this.assignment.epoch(id);
+      if (epoch === undefined) return false;
+      epochs.set(id, epoch);
+      return true;
+    });
+    return { records: mine, epochs };
+  }
+
+  /**
+   * One transaction. 'aborted': nothing of it is visible and reading starts again at the committed offsets
+   * (rule 2); the caller drops what it staged (rule 5).
+   */
+  async commit(unit: Unit): Promise<Outcome> {
+    if (!this.stillOurs(unit)) return this.rewound();
+    const next = new Map(unit.next.map((one) => [partitionId(one), one]));
+    const offsets = [...unit.touched.keys()].flatMap(
+      (id) => next.get(id) ?? this.assignment.position(id) ?? [],
+    );
+    this.committing = true;
+    let renew = false;
+    try {
+      await this.producer.begin();
+      const { transactionTimeoutMs } = this.options.timing;
+      await this.producer.produce(unit.writes, transactionTimeoutMs / 2);
+      await this.sendOffsets(offsets);
+      renew = true; // from here on a time-out leaves the outcome open (rule 8)
+      await this.producer.commit(transactionTimeoutMs);
+      this.assignment.moved(offsets);
+      return 'committed';
+    } catch (error) {
+      this.owner.onEvent({ kind: 'aborted', error: asError(error) });
+      const failure = classify(error);
+      if (failure === 'fatal' || isTimeOut(error) || (renew && failure !== 'abortable')) {
+        return await this.unclear(offsets, asError(error));
+      }
+      return await this.abort(offsets);
+    } finally {
+      this.committing = false;
+    }
+  }
+
+  /** Reads this partition again from `offset`, not before untilMs; others go on. */
+  async defer(from: PartitionOffset, untilMs: number): Promise<void> {
+    const id = partitionId(from);
+    if (this.assignment.epoch(id) === undefined) return;
+    this.assignment.defer(id, untilMs);
+    this.consumer.native.pause([from]);
+    await this.drainFetch((record) => partitionId(record.at) !== id);
+    await this.consumer.seek(from, 5_000);
+  }
+
+  /** Stop or go on fetching while polling goes on (rule 16). */
+  pressBack(on: boolean): void {
+    if (on === this.backPressure) return;
+    this.backPressure = on;
+    const deferred = new Set(this.assignment.deferred.map(partitionId));
+    const others = this.assignment.partitions.filter((one) => !deferred.has(partitionId(one)));
+    if (others.length === 0) return;
+    if (on) this.consumer.native.pause([...others]);
+    else this.consumer.native.resume([...others]);
+  }
+
+  /** Throw away what was taken and read again from the committed offsets. */
+  async rewind(): Promise<void> {
+    await this.drainFetch(() => false);
+    this.held = [];
+    for (const position of this.assignment.positions) {
+      await this.consumer.seek(position, 5_000);
+    }
+  }
+
+  /** Leaves the group with its partitions handed back first: otherwise disconnect can hang (docs/effectively-once.md). */
+  async close(): Promise<void> {
+    this.closing = true;
+    const end = Date.now() + this.options.timing.shutdownDeadlineMs;
+    await this.drainFetch(() => false);
+    if (this.consumer.native.isConnected()) {
+      const owned = this.assignment.partitions;
+      if (owned.length > 0) this.giveUp(owned);
+      this.consumer.native.unsubscribe();
+      // The revocation that answers unsubscribe comes through a poll.
+      await this.consumer.take(1, 50).catch(() => []);
+      await this.consumer.disconnect(Math.max(1_000, end - Date.now()));
+    }
+    await this.producer.disconnect(Math.max(1_000, end - Date.now()));
+  }
+
+  private newProducer(): ProducerClient {
+    return new ProducerClient({
+      ...this.options.client,
+      'transactional.id': this.options.transactionalId,
+      'transaction.timeout.ms': this.options.timing.transactionTimeoutMs,
+    });
+  }
+
+  private async initialise(producer: ProducerClient): Promise<void> {
+    const { connectDeadlineMs } = this.options.timing;
+    await producer.connect(connectDeadlineMs);
+    // A former holder's open transaction is ended by this; it may have to wait for the broker to do so.
+    await producer.initTransactions(connectDeadlineMs * 2);
+  }
+
+  private stillOurs(unit: Unit): boolean {
+    return [...unit.touched].every(([id, epoch]) => this.assignment.epoch(id) === epoch);
+  }
+
+  private async rewound(): Promise<Outcome> {
+    await this.rewind();
+    return 'aborted';
+  }
+
+  private async sendOffsets(offsets: readonly PartitionOffset[]): Promise<void> {
+    const end = Date.now() + this.options.timing.transactionTimeoutMs;
+    for (;;) {
+      try {
+        await this.producer.sendOffsets(offsets, this.consumer, Math.max(500, end - Date.now()));
+        return;
+      } catch (error) {
+        if (classify(error) !== 'retriable' || isTimeOut(error) || Date.now() > end) throw error;
+      }
+    }
+  }
+
+  private async abort(offsets: readonly PartitionOffset[]): Promise<Outcome> {
+    try {
+      await this.producer.abort(this.options.timing.transactionTimeoutMs);
+    } catch (error) {
+      return this.unclear(offsets, asError(error));
+    }
+    return this.rewound();
+  }
+
+  /** Rule 8: a new producer under the same id ends the old transaction either way; then Kafka says which way. */
+  private async unclear(offsets: readonly PartitionOffset[], error: Error): Promise<Outcome> {
+    this.owner.onEvent({ kind: 'unclear', error });
+    await this.renewProducer();
+    const moved = offsets.filter(
+      (one) => this.assignment.position(partitionId(one))?.offset !== one.offset,
+    );
+    if (moved.length > 0) {
+      const stored = new Map(
+        (await this.insist(() => this.consumer.committed(moved, 5_000))).map((one) => [
+          partitionId(one),
+          one.offset,
+        ]),
+      );
+      if (moved.every((one) => stored.get(partitionId(one)) === one.offset)) {
+        this.assignment.moved(offsets);
+        return 'committed';
+      }
+    } else {
+      // Offsets do not tell: only the changelog knows (rule 5).
+      await this.insist(() => this.owner.restore(this.assignment.partitions));
+    }
+    return this.rewound();
+  }
+
+  private async renewProducer(): Promise<void> {
+    const old = this.producer;
+    await this.insist(async () => {
+      const fresh = this.newProducer();
+      try {
+        await this.initialise(fresh);
+      } catch (error) {
+        void fresh.disconnect(1_000);
+        throw error;
+      }
+      this.producer = fresh;
+    });
+    // A native call that timed out may still use the old client: freed late, never under it.
+    setTimeout(() => void old.disconnect(1_000), 15_000).unref();
+  }
+
+  /** Retry until it works or the session closes: what follows depends on it. */
+  private async insist<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, 2_000)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        this.owner.onEvent({ kind: 'producer_renewed', error: asError(error) });
+        if (this.closing) throw error;
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+  }
+
+  private async fetch(max: number, waitMs: number): Promise<RawRecord[]> {
+    try {
+      return await this.consumer.take(max, waitMs);
+    } catch (error) {
+      this.owner.onEvent({ kind: 'consume_failed', error: asError(error) });
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      return [];
+    }
+  }
+
+  private async drainFetch(keep: (record: RawRecord) => boolean): Promise<void> {
+    const fetched = this.fetching === null ? [] : await this.fetching;
+    this.fetching = null;
+    this.held = [...this.held, ...fetched].filter(keep);
+  }
+
+  private resumeDue(): void {
+    const due = this.assignment.due(Date.now());
+    if (due.length > 0 && !this.backPressure) this.consumer.native.resume(due);
+  }
+
+  private rebalance(error: unknown, partitions: TopicPartition[]): void {
+    if (isAssign(error)) this.rebalances.push({ kind: 'assign', partitions });
+    else if (isRevoke(error)) this.queueRevoke(partitions);
+  }
+
+  private queueRevoke(partitions: TopicPartition[]): void {
+    if (this.closing) {
+      this.unassign(partitions);
+      return;
+    }
+    const event: Rebalance = { kind: 'revoke', partitions };
+    this.rebalances.push(event);
+    const force = () => {
+      const at = this.rebalances.indexOf(event);
+      if (at < 0) return;
+      if (this.committing) {
+        setTimeout(force, 100);
+        return;
+      }
+      this.rebalances.splice(at, 1);
+      this.giveUp(partitions);
+    };
+    setTimeout(force, this.options.timing.revokeBoundMs).unref();
+  }
+
+  private async carryOutRebalances(): Promise<void> {
+    for (;;) {
+      const event = this.rebalances[0];
+      if (event === undefined) return;
+      if (event.kind === 'assign') await this.carryOutAssign(event);
+      else await this.carryOutRevoke(event);
+    }
+  }
+
+  private async carryOutAssign(event: Rebalance): Promise<void> {
+    const { partitions } = event;
+    const offsets = await this.insist(() => this.startOffsets(partitions));
+    await this.insist(() => this.owner.restore(partitions));
+    this.rebalances.splice(this.rebalances.indexOf(event), 1);
+    this.assignment.add(offsets);
+    this.owner.assigned(partitions);
+    this.owner.onEvent({ kind: 'assigned', partitions });
+    try {
+      this.consumer.native.incrementalAssign(offsets);
+      const again = this.backPressure ? this.assignment.partitions : this.assignment.deferred;
+      if (again.length > 0) this.consumer.native.pause([...again]);
+    } catch (error) {
+      // The assignment was taken back meanwhile; the next callback says what is ours.
+      this.assignment.remove(partitions);
+      this.owner.gone(partitions);
+      this.owner.onEvent({ kind: 'consume_failed', error: asError(error) });
+    }
+  }
+
+  /** Rule 2: the committed offset, or the beginning where there is none. */
+  private async startOffsets(partitions: readonly TopicPartition[]): Promise<PartitionOffset[]> {
+    const committed = await this.consumer.committed(partitions, 5_000);
+    return Promise.all(
+      committed.map(async ({ topic, partition, offset }) => ({
+        topic,
+        partition,
+        offset: offset ?? (await this.consumer.watermarks({ topic, partition }, 5_000)).low,
+      })),
+    );
+  }
+
+  private async carryOutRevoke(event: Rebalance): Promise<void> {
+    const { partitions } = event;
+    await this.drainFetch(
+      (record) => !partitions.some((one) => partitionId(one) === partitionId(record.at)),
+    );
+    const bound = new Promise<void>((resolve) =>
+      setTimeout(resolve, this.options.timing.revokeBoundMs / 2).unref(),
+    );
+    await Promise.race([this.owner.finish(partitions), bound]);
+    const at = this.rebalances.indexOf(event);
+    if (at < 0) return;
+    this.rebalances.splice(at, 1);
+    this.giveUp(partitions);
+  }
+
+  private giveUp(partitions: readonly TopicPartition[]): void {
+    this.assignment.remove(partitions);
+    this.owner.gone(partitions);
+    this.owner.onEvent({ kind: 'revoked', partitions });
+    this.unassign(partitions);
+  }
+
+  private unassign(partitions: readonly TopicPartition[]): void {
+    try {
+      this.consumer.native.incrementalUnassign([...partitions]);
+    } catch {
+      // The client is going away (node-rdkafka #1144): nothing is left to hand back.
+    }
+  }
+}

@@ -375,6 +375,10 @@ export interface MessageRouted {
   readonly units: number;
   /** 1 for the first call of a provider, plus one for each later one. */
   readonly attempt: number;
+  /** Which call of this route's provider for this message, from 1; a fail-over begins again at 1. */
+  readonly routeAttempt: number;
+  /** True: an earlier attempt of this route may have been delivered (ambiguous time-out, tried again under the same key). No fail-over, and no end as failed for want of tries. */
+  readonly ambiguous: boolean;
   /** How often a full bulkhead or a lowered rate put it back without an attempt. */
   readonly diversions: number;
   /** Routes not tried yet, in order, each channel/provider. */
@@ -383,7 +387,7 @@ export interface MessageRouted {
   readonly expiresAt: EpochMs;
   /** In retry topics: not before this, milliseconds since the epoch, UTC. */
   readonly dueAt: EpochMs | null;
-  /** When this route was chosen: milliseconds since the epoch, UTC. */
+  /** When this route was chosen, in retry topics when it was put back: milliseconds since the epoch, UTC. */
   readonly routedAt: EpochMs;
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { KafkaConfig, SASLOptions } from 'kafkajs';
 import { PipelineError, asError } from '../schemas/error.js';
 import type { KafkaEnvironment } from './config.js';
 
@@ -23,23 +24,20 @@ export const rdkafkaConnection = (kafka: KafkaEnvironment): Record<string, strin
   };
 };
 
-const KAFKAJS_MECHANISMS = {
-  PLAIN: 'plain',
-  'SCRAM-SHA-256': 'scram-sha-256',
-  'SCRAM-SHA-512': 'scram-sha-512',
-} as const;
-
-interface KafkajsTls {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly passphrase?: string;
-}
-interface KafkajsSasl {
-  readonly mechanism: (typeof KAFKAJS_MECHANISMS)[keyof typeof KAFKAJS_MECHANISMS];
-  readonly username: string;
-  readonly password: string;
-}
+const saslOf = ({
+  mechanism,
+  username,
+  password,
+}: NonNullable<KafkaEnvironment['sasl']>): SASLOptions => {
+  switch (mechanism) {
+    case 'PLAIN':
+      return { mechanism: 'plain', username, password };
+    case 'SCRAM-SHA-256':
+      return { mechanism: 'scram-sha-256', username, password };
+    case 'SCRAM-SHA-512':
+      return { mechanism: 'scram-sha-512', username, password };
+  }
+};
 
 const file = (name: string, location: string): string => {
   try {
@@ -59,13 +57,9 @@ const file = (name: string, location: string): string => {
  */
 export const kafkajsConnection = (
   kafka: KafkaEnvironment,
-): {
-  readonly brokers: string[];
-  readonly ssl?: KafkajsTls | true;
-  readonly sasl?: KafkajsSasl;
-} => {
+): Pick<KafkaConfig, 'brokers' | 'ssl' | 'sasl'> => {
   const { caLocation, certificateLocation, keyLocation, keyPassword } = kafka.ssl;
-  const tls: KafkajsTls = {
+  const tls = {
     ...(caLocation !== undefined && { ca: file('KAFKA_SSL_CA_LOCATION', caLocation) }),
     ...(certificateLocation !== undefined && {
       cert: file('KAFKA_SSL_CERTIFICATE_LOCATION', certificateLocation),
@@ -77,12 +71,6 @@ export const kafkajsConnection = (
   return {
     brokers: kafka.brokers,
     ...(encrypted && { ssl: Object.keys(tls).length === 0 ? true : tls }),
-    ...(kafka.sasl !== undefined && {
-      sasl: {
-        mechanism: KAFKAJS_MECHANISMS[kafka.sasl.mechanism],
-        username: kafka.sasl.username,
-        password: kafka.sasl.password,
-      },
-    }),
+    ...(kafka.sasl !== undefined && { sasl: saslOf(kafka.sasl) }),
   };
 };

@@ -3,15 +3,22 @@ import { OperatorError } from './operator-error.mjs';
 
 const keptBytes = 64 * 1024;
 
+const lastLines = (/** @type {string[]} */ lines) => lines.slice(-15);
+
 /**
- * Runs a tool to its end, quietly: its last lines are shown only when it fails.
+ * Runs a tool to its end, quietly: its last lines (or those that `evidence` picks) are shown only
+ * when it fails.
  * @param {string} command
  * @param {string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, deadlineMs: number, signal?: AbortSignal | undefined,
- *   advice?: string, input?: string, uid?: number, gid?: number, log?: (text: string) => void }} options
+ *   advice?: string, evidence?: (lines: string[]) => string[], input?: string, uid?: number, gid?: number, log?: (text: string) => void }} options
  * @returns {Promise<string>} the end of what it printed
  */
-export function runCommand(command, args, { deadlineMs, advice, input, log, ...options }) {
+export function runCommand(
+  command,
+  args,
+  { deadlineMs, advice, evidence = lastLines, input, log, ...options },
+) {
   const shown = [command.split('/').at(-1), ...args.slice(0, 2)].join(' ');
   return new Promise((resolve, reject) => {
     let output = '';
@@ -20,7 +27,7 @@ export function runCommand(command, args, { deadlineMs, advice, input, log, ...o
     child.stdin.on('error', () => {});
     child.stdin.end(input ?? '');
     const failed = (/** @type {string} */ how) =>
-      new OperatorError(`${shown} ${how}`, advice, output.trimEnd().split('\n').slice(-15));
+      new OperatorError(`${shown} ${how}`, advice, evidence(output.trimEnd().split('\n')));
     const deadline = setTimeout(() => {
       child.kill('SIGKILL');
       // What it started may still hold the pipes: waiting for them to close could be for ever.

@@ -23,7 +23,9 @@ export async function nodeModules(progress) {
     runCommand('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
       cwd: root,
       deadlineMs: 15 * 60_000,
-      advice: 'npm could not install the dependencies: check the network, then run again.',
+      // npm says what is wrong first and ends with a page of its options.
+      evidence: (lines) => lines.filter((line) => line.startsWith('npm error')).slice(0, 12),
+      advice: 'npm could not install the dependencies: the first lines above say why.',
     }),
   );
   writeFileSync(stamp, wanted);

@@ -1,0 +1,243 @@
+import type {
+  BudgetReserved,
+  ConfigEntry,
+  MessageDeduped,
+  MessageRefused,
+  Settlement,
+} from '../../schemas/generated/records.js';
+import { channelsOf, policyOf, templatesOf, tenantsOf } from '../configuration.js';
+import type { ConfigTable } from '../configuration.js';
+import { freeKeys } from '../dedupe/free-keys.js';
+import type { KeyRelease } from '../dedupe/free-keys.js';
+import type { Contract, Decision, Incoming, Processor } from '../processor.js';
+import type { RecipientHash } from '../recipient-hash.js';
+import type { Refusal } from '../refusal.js';
+import { refused } from '../refusal.js';
+import type { ReservationDecision, ReservationRequest, Reservations } from './reservations.js';
+import { worstCase } from './worst-case.js';
+import type { Tariff, WorstCase } from './worst-case.js';
+
+/** What is known of a record before it is decided. */
+export type ReserveFact =
+  /** Nothing to ask the ledger for. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | {
+      readonly kind: 'asked';
+      readonly worst: WorstCase;
+      readonly decision: ReservationDecision;
+      /** Candidates that the reserved amounts pay for: fewer, where prices rose since it was reserved. */
+      readonly candidates: readonly string[];
+    };
+
+export interface BudgetReserve extends Contract {
+  readonly from: { readonly deduped: MessageDeduped };
+  readonly to: { readonly reserved: BudgetReserved; readonly refused: MessageRefused };
+  readonly tables: { readonly config: ConfigEntry };
+  readonly ports: { readonly reservations: Reservations; readonly firstSeen: KeyRelease };
+  readonly fact: ReserveFact;
+}
+
+type Deduped = Incoming<BudgetReserve['from']>;
+
+const tariffOf = (config: ConfigTable): Tariff => ({
+  tenants: tenantsOf(config),
+  templates: templatesOf(config),
+  channels: channelsOf(config),
+  policy: policyOf(config),
+});
+
+const asked = ({ value: { request, generation }, at }: Deduped, worst: WorstCase) =>
+  ({
+    tenantId: request.tenantId,
+    businessLine: request.businessLine,
+    messageId: request.messageId,
+    generation,
+    createdAt: request.createdAt,
+    at,
+    cashMicros: worst.cashMicros,
+    units: worst.units,
+    currency: worst.currency,
+    unitsCap: request.units,
+    cashCapMicros: request.maxCostMicros,
+  }) satisfies ReservationRequest;
+
+/**
+ * The decision is the ledger's and is stored before Kafka's commit, so a record that is read again finds its own
+ * amounts, even if prices changed in between: candidates are then only those which these amounts still pay for.
+ */
+const factOf = (
+  record: Deduped,
+  worst: WorstCase,
+  decision: ReservationDecision,
+  tariff: Tariff,
+) => {
+  if (decision.kind !== 'reserved')
+    return { kind: 'asked', worst, decision, candidates: [] } as const;
+  const asNow = decision.cashMicros >= worst.cashMicros && decision.units >= worst.units;
+  return {
+    kind: 'asked',
+    worst,
+    decision,
+    candidates: asNow ? worst.candidates : stillPaidFor(record, decision, tariff),
+  } as const;
+};
+
+const stillPaidFor = (
+  { value: { request } }: Deduped,
+  { cashMicros, units }: { readonly cashMicros: bigint; readonly units: number },
+  tariff: Tariff,
+): readonly string[] => {
+  const again = worstCase({ ...request, units, maxCostMicros: cashMicros }, tariff);
+  return again.kind === 'priced' ? again.candidates : [];
+};
+
+/** Reserves the most each message can cost, in cash and in PV together or neither. */
+export const budgetReserve = ({
+  recipientHash,
+}: {
+  readonly recipientHash: RecipientHash;
+}): Processor<BudgetReserve> => ({
+  name: 'budget-reserve',
+
+  async gather(batch, { reservations }, { tables }) {
+    const tariff = tariffOf(tables.config);
+    const pricings = batch.map(({ value }) => worstCase(value.request, tariff));
+    const requests = batch.flatMap((record, index) => {
+      const pricing = pricings[index];
+      return pricing?.kind === 'priced' ? [asked(record, pricing)] : [];
+    });
+    const decisions = requests.length === 0 ? [] : await reservations.reserve(requests);
+    let next = 0;
+    return batch.map((record, index): ReserveFact => {
+      const pricing = pricings[index];
+      if (pricing === undefined || pricing.kind === 'refused') return pricing ?? defect();
+      return factOf(record, pricing, decisions[next++] ?? defect(), tariff);
+    });
+  },
+
+  decide({ value: deduped, at }, fact, { now }): Decision<BudgetReserve> {
+    const { request, generation, key } = deduped;
+    const refuse = (refusal: Refusal): Decision<BudgetReserve> => {
+      const value = refused({ request, generation, at }, refusal, recipientHash, now);
+      return { emit: [{ to: 'refused', key, value }] };
+    };
+    if (fact.kind === 'refused') return refuse(fact.refusal);
+    const { decision, worst, candidates } = fact;
+    if (decision.kind !== 'reserved') return refuse(refusalOf(decision, request.messageId, worst));
+    const { cashMicros, units } = decision;
+    const { currency } = worst;
+    if (candidates.length === 0)
+      return refuse({
+        reason: 'no_channel',
+        field: 'channels',
+        detail: 'since it was reserved, prices rose above what was reserved',
+        settlement: { kind: 'void', cashMicros, units, currency, leaseId: null },
+      });
+    return {
+      emit: [
+        {
+          to: 'reserved',
+          key,
+          value: {
+            deduped,
+            cashMicros,
+            units,
+            currency,
+            leaseId: null,
+            candidates,
+            reservedAt: now,
+          },
+        },
+      ],
+    };
+  },
+
+  /** The ledger may hold money for it, how much is not known here: a void returns all there is. */
+  failed({ value: { request, generation, key }, at }, _error, { now }) {
+    const refusal: Refusal = {
+      reason: 'internal',
+      detail: 'a defect of ours in budget-reserve',
+      settlement: VOID_WHATEVER,
+    };
+    return {
+      emit: [
+        {
+          to: 'refused',
+          key,
+          value: refused({ request, generation, at }, refusal, recipientHash, now),
+        },
+      ],
+    };
+  },
+
+  committed: (decisions, { firstSeen }) =>
+    freeKeys(
+      decisions.flatMap(({ emit = [] }) =>
+        emit.flatMap((one) => (one.to === 'refused' ? [one.value] : [])),
+      ),
+      firstSeen,
+    ),
+});
+
+const VOID_WHATEVER: Settlement = {
+  kind: 'void',
+  cashMicros: 0n,
+  units: 0,
+  currency: '',
+  leaseId: null,
+};
+
+const defect = (): never => {
+  throw new Error('the ledger answered fewer requests than it was asked');
+};
+
+const refusalOf = (
+  decision: Exclude<ReservationDecision, { kind: 'reserved' }>,
+  messageId: MessageDeduped['request']['messageId'],
+  { cashMicros, units, currency }: WorstCase,
+): Refusal => {
+  switch (decision.kind) {
+    case 'duplicate':
+      return {
+        reason: 'duplicate',
+        detail: 'another record already reserved budget for this messageId',
+        first: { messageId, at: decision.firstAt },
+      };
+    case 'idempotency_conflict':
+      return {
+        reason: 'idempotency_conflict',
+        detail: 'this messageId was accepted with another business line or other caps',
+        first: { messageId, at: decision.firstAt },
+      };
+    case 'unknown_account':
+      return {
+        reason: 'invalid',
+        field: 'businessLine',
+        detail: 'this tenant has no account for the business line',
+      };
+    case 'account_closed':
+      return { reason: 'account_closed', field: 'businessLine', detail: 'the account is closed' };
+    case 'currency':
+      return {
+        reason: 'currency',
+        field: 'currency',
+        detail: `the account is kept in another currency than ${currency}`,
+      };
+    case 'budget_cash':
+      return {
+        reason: 'budget_cash',
+        detail: `less cash is available than the ${cashMicros.toString()} micros it may cost`,
+      };
+    case 'budget_pv':
+      return {
+        reason: 'budget_pv',
+        detail: `fewer PV units are available than the ${units} asked`,
+      };
+    case 'too_old':
+      return {
+        reason: 'expired',
+        field: 'createdAt',
+        detail: "the ledger no longer holds createdAt's day",
+      };
+  }
+};

@@ -1,0 +1,158 @@
+import type {
+  ConfigEntry,
+  MessageDeduped,
+  MessageRefused,
+  MessageRequest,
+  Parked,
+} from '../../schemas/generated/records.js';
+import type { Coordinates } from '../../schemas/record.js';
+import { templatesOf, tenantsOf } from '../configuration.js';
+import type { ConfigTable } from '../configuration.js';
+import { laneOf } from '../lane.js';
+import type { Contract, Incoming, Processor } from '../processor.js';
+import type { RecipientHash } from '../recipient-hash.js';
+import type { Refusal } from '../refusal.js';
+import { refused } from '../refusal.js';
+import type { FirstSeen, FirstSighting } from './first-seen.js';
+import { contentHash, keyHash } from './key.js';
+import { DEDUPE_SPAN_MS } from './span.js';
+import { validate } from './validate.js';
+
+/** What is known of a record before it is decided. */
+export type DedupeFact =
+  /** Bad input: its key was never claimed. */
+  | { readonly kind: 'bad'; readonly problem: Refusal }
+  /** Redis is away: what dedupe cannot know, the ledger's direct mode still does by messageId. */
+  | { readonly kind: 'unavailable' }
+  /** content: this record's own. */
+  | { readonly kind: 'seen'; readonly first: FirstSighting; readonly content: Buffer };
+
+export interface Dedupe extends Contract {
+  readonly from: { readonly ingest: MessageRequest };
+  readonly to: {
+    readonly deduped: MessageDeduped;
+    readonly parked: Parked;
+    readonly refused: MessageRefused;
+  };
+  readonly tables: { readonly config: ConfigEntry };
+  readonly ports: { readonly firstSeen: FirstSeen };
+  readonly fact: DedupeFact;
+}
+
+export interface DedupeOptions {
+  readonly recipientHash: RecipientHash;
+  /** TOPIC_PREFIX, to tell a tenant's own ingest topic. */
+  readonly topicPrefix: string;
+}
+
+const OWN_INGEST = /^ingest\.([^.]+)\.p[0-3]$/;
+
+/** The producer's key, or messageId where it is null: from here on no key is null. */
+const keyOf = ({ key, value }: Incoming<Dedupe['from']>): string =>
+  key === null ? value.messageId : key.toString();
+
+const sameCoordinates = (a: Coordinates, b: Coordinates): boolean =>
+  a.offset === b.offset && a.partition === b.partition && a.topic === b.topic;
+
+/**
+ * Lets each request pass once. Bad input is refused before it can take a key; a request whose time has not come is
+ * parked after it took its key and before any money is reserved.
+ */
+export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor<Dedupe> => {
+  const problemOf = (
+    { value, at, size }: Incoming<Dedupe['from']>,
+    now: number,
+    config: ConfigTable,
+  ) =>
+    validate(value, {
+      now,
+      size,
+      lane: laneOf(at.topic),
+      ownerOfTopic: OWN_INGEST.exec(at.topic.slice(topicPrefix.length))?.[1] ?? null,
+      tenants: tenantsOf(config),
+      templates: templatesOf(config),
+    });
+
+  return {
+    name: 'dedupe',
+
+    async gather(batch, { firstSeen }, { now, tables }) {
+      const problems = batch.map((record) => problemOf(record, now, tables.config));
+      const sightings = batch
+        .filter((_, index) => problems[index] === null)
+        .map(({ value, at }) => ({
+          key: keyHash(value),
+          content: contentHash(value),
+          messageId: value.messageId,
+          at,
+        }));
+      const firsts = sightings.length === 0 ? [] : await firstSeen.claim(sightings, DEDUPE_SPAN_MS);
+      let next = 0;
+      return problems.map((problem): DedupeFact => {
+        if (problem !== null) return { kind: 'bad', problem };
+        const content = sightings[next]?.content;
+        const first = firsts[next];
+        next += 1;
+        return first === null || first === undefined || content === undefined
+          ? { kind: 'unavailable' }
+          : { kind: 'seen', first, content };
+      });
+    },
+
+    decide(record, fact, { now }) {
+      const { value: request, at } = record;
+      const key = keyOf(record);
+      const source = { request, generation: 0, at };
+      const refuse = (refusal: Refusal) => ({
+        emit: [
+          { to: 'refused' as const, key, value: refused(source, refusal, recipientHash, now) },
+        ],
+      });
+      if (fact.kind === 'bad') return refuse(fact.problem);
+      // Read again after an abort, a record finds itself: refused as a duplicate, it would be lost.
+      if (fact.kind === 'seen' && !sameCoordinates(fact.first.at, at))
+        return refuse(sameMessageTwice(fact.first, fact.content));
+      const deduped: MessageDeduped = { request, generation: 0, key, dedupedAt: now };
+      if (request.notBefore !== null && request.notBefore > now)
+        return {
+          emit: [{ to: 'parked', key, value: untilItsTime(deduped, request.notBefore, now) }],
+        };
+      return { emit: [{ to: 'deduped', key, value: deduped }] };
+    },
+
+    failed({ value: request, at, key }, _error, { now }) {
+      const refusal = { reason: 'internal', detail: 'a defect of ours in dedupe' } as const;
+      return {
+        emit: [
+          {
+            to: 'refused',
+            key: key === null ? request.messageId : key.toString(),
+            value: refused({ request, generation: 0, at }, refusal, recipientHash, now),
+          },
+        ],
+      };
+    },
+
+    metrics: {
+      parked: ({ emit = [] }) => emit.filter(({ to }) => to === 'parked').length,
+    },
+  };
+};
+
+const sameMessageTwice = (first: FirstSighting, content: Buffer): Refusal =>
+  first.content.equals(content)
+    ? { reason: 'duplicate', detail: 'this key was accepted within the last 24 h', first }
+    : {
+        reason: 'idempotency_conflict',
+        detail: 'this key was accepted within the last 24 h with other content',
+        first,
+      };
+
+const untilItsTime = (deduped: MessageDeduped, until: number, now: number): Parked => ({
+  deduped,
+  routed: null,
+  until,
+  why: 'not_before',
+  detail: 'notBefore has not come',
+  parkedAt: now,
+});

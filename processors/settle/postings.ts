@@ -1,0 +1,43 @@
+import type { DeliveryFeedback, MessageRefused } from '../../schemas/generated/records.js';
+import type { PartitionSlice } from '../../schemas/record.js';
+import type { Posting, PostingSlice } from './settlements.js';
+
+/** What settle reads. */
+export type Settled = DeliveryFeedback | MessageRefused;
+
+/**
+ * What an event means for its reservation; null: nothing. The event decided it (send with the provider's answer in
+ * hand, everything later in the receipts stage); here it is only read.
+ */
+export const postingOf = (event: Settled): Posting | null => {
+  const { settlement, messageId, tenantId, createdAt, generation } = event;
+  // A lease's postings go to its account by sums, not to a row; leased mode is not built yet.
+  if (settlement.kind === 'none' || settlement.leaseId !== null) return null;
+  // Money is reserved only after dedupe has seen all three; refusals without them come from before.
+  if (messageId === null || tenantId === null || createdAt === null) return null;
+  return {
+    kind: settlement.kind,
+    tenantId,
+    messageId,
+    generation,
+    createdAt,
+    cashMicros: settlement.cashMicros,
+    units: settlement.units,
+    renewable: settlement.kind === 'void' && 'retryable' in event && event.retryable,
+  };
+};
+
+/** A partition's slice as the ledger takes it: its postings in order, and the offsets they move. */
+export const postingSlice = ({
+  topic,
+  partition,
+  start,
+  next,
+  records,
+}: PartitionSlice<Settled>): PostingSlice => ({
+  topic,
+  partition,
+  start,
+  next,
+  postings: records.flatMap(({ value }) => postingOf(value) ?? []),
+});

@@ -98,6 +98,12 @@ export interface Processor<C extends Contract> {
 
 /** A stage that calls out after its claim is committed: answers come in any order, decided in later transactions. */
 export interface Caller<C extends Contract> extends Processor<C> {
-  readonly perform: (calls: readonly C['call'][], ports: C['ports']) => AsyncIterable<C['answer']>;
+  /** One answer a call, each naming its call. */
+  readonly perform: (
+    calls: readonly C['call'][],
+    ports: C['ports'],
+  ) => AsyncIterable<C['answer'] & { readonly call: C['call'] }>;
   readonly answered: (answer: C['answer'], view: View<C>) => Decision<C>;
+  /** An answer whose partition now belongs to another worker: it is written down, never thrown away. */
+  readonly late?: (answer: C['answer']) => Pick<Decision<C>, 'emit'>;
 }

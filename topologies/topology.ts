@@ -1,5 +1,12 @@
-import type { Caller, Contract, Processor } from '../processors/processor.js';
-import type { Topic, TopicFamily } from '../schemas/record.js';
+import type {
+  Caller,
+  Contract,
+  GlobalTable,
+  Processor,
+  StateStore,
+} from '../processors/processor.js';
+import type { EpochMs } from '../schemas/brand.js';
+import type { KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
 
 type Wired<V> = Topic<V> | TopicFamily<V>;
 
@@ -26,14 +33,47 @@ export type AnyWire = Readonly<
   Partial<Record<'from' | 'to' | 'state' | 'tables', Readonly<Record<string, Wired<unknown>>>>>
 >;
 
-interface AnyContract extends Contract {
-  readonly from: Record<string, unknown>;
-  readonly to: Record<string, unknown>;
-  readonly state: Record<string, unknown>;
-  readonly tables: Record<string, unknown>;
-  readonly ports: object;
+/** A processor with its types erased: the compiler has checked the wiring, the runtime needs names only. */
+export interface AnyProcessor {
+  readonly name: string;
+  readonly gather:
+    | null
+    | ((batch: readonly AnyRecord[], ports: object, view: AnyView) => Promise<readonly unknown[]>);
+  readonly decide: (record: AnyRecord, fact: unknown, view: AnyView) => AnyDecision;
+  readonly tick?: (view: AnyView) => AnyDecision;
+  readonly flush?: (view: AnyView) => AnyDecision;
+  readonly restored?: (view: AnyView) => AnyDecision;
+  readonly failed?: (record: AnyRecord, error: Error, view: AnyView) => AnyDecision;
+  readonly committed?: (decisions: readonly AnyDecision[], ports: object) => Promise<void>;
+  readonly metrics?: Readonly<Record<string, (decision: AnyDecision) => number>>;
+  readonly perform?: (calls: readonly unknown[], ports: object) => AsyncIterable<AnyAnswer>;
+  readonly answered?: (answer: AnyAnswer, view: AnyView) => AnyDecision;
+  readonly late?: (answer: AnyAnswer) => AnyDecision;
 }
-export type AnyProcessor = Processor<AnyContract> & Partial<Caller<AnyContract>>;
+
+/** An answer names the call it answers. */
+export interface AnyAnswer {
+  readonly call: unknown;
+}
+
+export type AnyRecord = KafkaRecord<unknown> & { readonly from: string };
+
+export interface AnyView {
+  readonly now: EpochMs;
+  readonly state: Readonly<Record<string, StateStore<unknown>>>;
+  readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
+}
+
+export interface AnyDecision {
+  readonly emit?: readonly {
+    readonly to: string;
+    readonly value: unknown;
+    readonly key?: string;
+    readonly partition?: number;
+  }[];
+  readonly put?: readonly { readonly to: string; readonly key: string; readonly value: unknown }[];
+  readonly call?: readonly unknown[];
+}
 
 export type AnyStage = Stage<never>;
 

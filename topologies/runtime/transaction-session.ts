@@ -476,6 +476,8 @@ export class TransactionSession {
       setTimeout(resolve, this.options.timing.revokeBoundMs / 2).unref(),
     );
     await Promise.race([this.owner.finish(partitions), bound]);
+    // A transaction under way ends within its own time-outs: partitions are not given up under it.
+    while (this.committing) await new Promise((resolve) => setTimeout(resolve, 10));
     const at = this.rebalances.indexOf(event);
     if (at < 0) return;
     this.rebalances.splice(at, 1);

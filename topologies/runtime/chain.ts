@@ -1,0 +1,327 @@
+import { asError, PipelineError } from '../../schemas/error.js';
+import type { Topic } from '../../schemas/record.js';
+import type { EpochMs } from '../../schemas/brand.js';
+import {
+  type AnyAnswer,
+  type AnyDecision,
+  type AnyRecord,
+  type AnyStage,
+  type AnyView,
+  topicsOf,
+} from '../topology.js';
+import { deadLetter } from './dead-letters.js';
+import type { PartitionId, RawRecord, Write } from './raw-record.js';
+import { partitionId } from './raw-record.js';
+import { StagedStore } from './state-store.js';
+import type { GlobalTable } from '../../processors/processor.js';
+
+/** A record that the chain's first stage takes, decoded. */
+export interface Input {
+  readonly raw: RawRecord;
+  readonly value: unknown;
+}
+
+/** A call to make once the transaction that claims it has committed. */
+export interface ClaimedCall {
+  readonly stage: ChainStage;
+  readonly shard: Shard;
+  readonly call: unknown;
+}
+
+/** A stage as the chain runs it: names resolved to topics. */
+export interface ChainStage {
+  readonly name: string;
+  readonly definition: AnyStage;
+  readonly ports: object;
+  /** Input topic name to the contract's name. */
+  readonly inputs: ReadonlyMap<string, string>;
+  readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
+}
+
+/** The state of one source partition: a store per stage and name. */
+export class Shard {
+  readonly id: PartitionId;
+  readonly topic: string;
+  readonly partition: number;
+  readonly stores: ReadonlyMap<string, Readonly<Record<string, StagedStore<unknown>>>>;
+
+  constructor(topic: string, partition: number, stages: readonly ChainStage[]) {
+    this.id = partitionId({ topic, partition });
+    this.topic = topic;
+    this.partition = partition;
+    this.stores = new Map(
+      stages.map(({ name, definition }) => [
+        name,
+        Object.fromEntries(
+          Object.keys(definition.wire.state ?? {}).map((store) => [
+            store,
+            new StagedStore<unknown>(),
+          ]),
+        ),
+      ]),
+    );
+  }
+
+  *all(): Generator<{ stage: string; store: string; staged: StagedStore<unknown> }> {
+    for (const [stage, stores] of this.stores) {
+      for (const [store, staged] of Object.entries(stores)) yield { stage, store, staged };
+    }
+  }
+}
+
+export interface ChainMetrics {
+  readonly recordsIn: (stage: string, count: number) => void;
+  readonly recordsOut: (stage: string, to: string, count: number) => void;
+  readonly deadLetters: (stage: string, code: string) => void;
+  readonly custom: (stage: string, name: string, count: number) => void;
+}
+
+/** What one transaction will write and do; built by one pass of the chain. */
+export class ChainRun {
+  readonly writes: Write[] = [];
+  readonly calls: ClaimedCall[] = [];
+  /** Per stage, its decisions of this run, for `committed` and metrics. */
+  readonly decisions = new Map<ChainStage, AnyDecision[]>();
+  /** Shards whose state or records this run touches. */
+  readonly touched = new Set<Shard>();
+  private readonly options: ChainOptions;
+  private readonly views = new Map<ChainStage, Map<Shard, AnyView>>();
+
+  constructor(options: ChainOptions) {
+    this.options = options;
+  }
+
+  /** Runs records through all stages, one gather per stage and batch. */
+  async run(inputs: readonly { readonly input: Input; readonly shard: Shard }[]): Promise<void> {
+    const { stages } = this.options;
+    const waiting = new Map<ChainStage, { record: AnyRecord; shard: Shard; raw: RawRecord }[]>();
+    for (const { input, shard } of inputs) {
+      this.touched.add(shard);
+      const stage = stages.find((one) => one.inputs.has(input.raw.at.topic));
+      const from = stage?.inputs.get(input.raw.at.topic);
+      if (stage === undefined || from === undefined) {
+        throw new PipelineError('defect', `no stage of the chain reads ${input.raw.at.topic}`);
+      }
+      const { raw } = input;
+      const record: AnyRecord = {
+        at: raw.at,
+        key: raw.key,
+        value: input.value,
+        timestamp: raw.timestamp,
+        headers: raw.headers,
+        size: raw.value?.length ?? 0,
+        from,
+      };
+      append(waiting, stage, { record, shard, raw });
+    }
+    for (const stage of stages) {
+      const batch = waiting.get(stage);
+      if (batch === undefined) continue;
+      const { processor } = stage.definition;
+      const now = this.options.now();
+      const facts =
+        processor.gather === null
+          ? null
+          : await processor.gather(
+              batch.map(({ record }) => record),
+              stage.ports,
+              { now, state: {}, tables: stage.tables },
+            );
+      this.options.metrics.recordsIn(stage.name, batch.length);
+      for (const [index, { record, shard, raw }] of batch.entries()) {
+        const decision = this.decide(stage, record, facts?.[index], shard, raw);
+        for (const next of this.accept(stage, decision, shard, raw, record)) {
+          append(waiting, next.stage, { record: next.record, shard, raw });
+        }
+      }
+    }
+  }
+
+  /** Answers of calls, in any order. */
+  answer(stage: ChainStage, shard: Shard, answer: AnyAnswer): void {
+    this.touched.add(shard);
+    const { answered } = stage.definition.processor;
+    if (answered === undefined) throw new PipelineError('defect', `${stage.name} takes no answers`);
+    const decision = answered(answer, this.view(stage, shard));
+    this.accept(stage, decision, shard, null, null);
+  }
+
+  /** An answer whose partition has gone to another worker: no state, no offset, but written down. */
+  late(stage: ChainStage, shard: Shard, answer: AnyAnswer): void {
+    const decision = stage.definition.processor.late?.(answer);
+    if (decision !== undefined) this.accept(stage, decision, shard, null, null);
+  }
+
+  /** Timers (`tick`), or what a former owner left open (`restored`). */
+  wake(shard: Shard, hook: 'tick' | 'restored'): void {
+    for (const stage of this.options.stages) {
+      const run = stage.definition.processor[hook];
+      if (run === undefined) continue;
+      const decision = run(this.view(stage, shard));
+      if (isNothing(decision)) continue;
+      this.touched.add(shard);
+      this.accept(stage, decision, shard, null, null);
+    }
+  }
+
+  /** End of the batch: what is written once per partition, then the state changes. */
+  finish(): void {
+    for (const stage of this.options.stages) {
+      const { flush } = stage.definition.processor;
+      if (flush !== undefined) {
+        for (const shard of this.touched) {
+          this.accept(stage, flush(this.view(stage, shard)), shard, null, null);
+        }
+      }
+    }
+    for (const shard of this.touched) this.changelog(shard);
+  }
+
+  private decide(
+    stage: ChainStage,
+    record: AnyRecord,
+    fact: unknown,
+    shard: Shard,
+    raw: RawRecord,
+  ): AnyDecision {
+    const { processor } = stage.definition;
+    const view = this.view(stage, shard);
+    try {
+      return processor.decide(record, fact, view);
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (error instanceof PipelineError && error.verdict !== 'dead-letter') throw error;
+      return this.bury(stage, record, raw, error, view);
+    }
+  }
+
+  /** A dead letter, and what the stage says must go with it (a refusal that voids money). */
+  private bury(
+    stage: ChainStage,
+    record: AnyRecord,
+    raw: RawRecord,
+    error: Error,
+    view: AnyView,
+  ): AnyDecision {
+    const code = error instanceof PipelineError ? error.code : 'undecidable';
+    this.writes.push(deadLetter(raw, this.options.deadLetters, stage.name, code, error.message));
+    this.options.metrics.deadLetters(stage.name, code);
+    return stage.definition.processor.failed?.(record, error, view) ?? {};
+  }
+
+  /** Stages a decision's puts, writes and calls; returns the records that a later stage of the chain takes. */
+  private accept(
+    stage: ChainStage,
+    decision: AnyDecision,
+    shard: Shard,
+    raw: RawRecord | null,
+    record: AnyRecord | null,
+  ): { stage: ChainStage; record: AnyRecord }[] {
+    if (isNothing(decision)) return [];
+    append(this.decisions, stage, decision);
+    const onward: { stage: ChainStage; record: AnyRecord }[] = [];
+    const emits = decision.emit ?? [];
+    for (const emit of emits) {
+      const wired = stage.definition.wire.to?.[emit.to];
+      if (wired === undefined)
+        throw new PipelineError('defect', `${stage.name} emits to unwired ${emit.to}`);
+      const topic: Topic<unknown> = 'all' in wired ? wired.pick(emit.value) : wired;
+      const key = emit.key === undefined ? (record?.key ?? null) : Buffer.from(emit.key, 'utf8');
+      if (key === null && record === null && emit.partition === undefined) {
+        throw new PipelineError(
+          'defect',
+          `${stage.name} emits to ${topic.name} without a key or a record to take it from`,
+        );
+      }
+      this.writes.push({
+        topic: topic.name,
+        partition: emit.partition ?? null,
+        key,
+        value: emit.value === null ? null : topic.codec.encode(emit.value),
+        ...(raw?.headers['traceparent'] && {
+          headers: { traceparent: raw.headers['traceparent'] },
+        }),
+      });
+      this.options.metrics.recordsOut(stage.name, emit.to, 1);
+      const next = this.options.stages.find((one) => one.inputs.has(topic.name));
+      const from = next?.inputs.get(topic.name);
+      if (next !== undefined && from !== undefined && record !== null && emit.value !== null) {
+        onward.push({ stage: next, record: { ...record, key, value: emit.value, from } });
+      }
+    }
+    for (const put of decision.put ?? []) {
+      const store = shard.stores.get(stage.name)?.[put.to];
+      if (store === undefined)
+        throw new PipelineError('defect', `${stage.name} has no state ${put.to}`);
+      store.put(put.key, put.value);
+    }
+    for (const call of decision.call ?? []) this.calls.push({ stage, shard, call });
+    return onward;
+  }
+
+  private view(stage: ChainStage, shard: Shard): AnyView {
+    let ofStage = this.views.get(stage);
+    if (ofStage === undefined) this.views.set(stage, (ofStage = new Map()));
+    let view = ofStage.get(shard);
+    if (view === undefined) {
+      view = {
+        now: this.options.now(),
+        state: shard.stores.get(stage.name) ?? {},
+        tables: stage.tables,
+      };
+      ofStage.set(shard, view);
+    }
+    return view;
+  }
+
+  private changelog(shard: Shard): void {
+    for (const { stage, store, staged } of shard.all()) {
+      if (staged.changes.size === 0) continue;
+      const topic = this.options.changelogs.get(`${stage}/${store}`);
+      if (topic === undefined)
+        throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
+      for (const [key, value] of staged.changes) {
+        this.writes.push({
+          topic: topic.name,
+          partition: shard.partition,
+          key: changelogKey(shard.topic, key),
+          value: value === null ? null : topic.codec.encode(value),
+        });
+      }
+    }
+  }
+}
+
+export interface ChainOptions {
+  readonly stages: readonly ChainStage[];
+  /** `<stage>/<store>` to its changelog. */
+  readonly changelogs: ReadonlyMap<string, Topic<unknown>>;
+  readonly deadLetters: string;
+  readonly now: () => EpochMs;
+  readonly metrics: ChainMetrics;
+}
+
+/** Several source topics share one changelog: partition = the source's, key = source topic, then the store's key. */
+export const changelogKey = (sourceTopic: string, key: string): string =>
+  `${sourceTopic}\u0000${key}`;
+
+/** The store's key, or null where the entry belongs to another source topic. */
+export const storeKey = (sourceTopic: string, key: string): string | null =>
+  key.startsWith(`${sourceTopic}\u0000`) ? key.slice(sourceTopic.length + 1) : null;
+
+/** Input topic name to the contract's name, for one stage. */
+export const inputsOf = (definition: AnyStage): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(definition.wire.from ?? {}).flatMap(([name, wired]) =>
+      topicsOf(wired).map((topic) => [topic.name, name] as const),
+    ),
+  );
+
+const isNothing = ({ emit, put, call }: AnyDecision): boolean =>
+  (emit?.length ?? 0) === 0 && (put?.length ?? 0) === 0 && (call?.length ?? 0) === 0;
+
+const append = <K, V>(lists: Map<K, V[]>, key: K, value: V): void => {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+};

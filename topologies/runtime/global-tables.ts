@@ -1,0 +1,121 @@
+import type { GlobalTable } from '../../processors/processor.js';
+import type { EpochMs } from '../../schemas/brand.js';
+import { asError, PipelineError } from '../../schemas/error.js';
+import type { Topic } from '../../schemas/record.js';
+import { type ClientSettings, ConsumerClient } from './rdkafka-client.js';
+import type { ChangelogReader } from './changelog-reader.js';
+import type { RawRecord } from './raw-record.js';
+
+/** A table that workers hold whole. `readAt` is when it was last known to be current. */
+export interface LiveTable<V> extends GlobalTable<V> {
+  readonly topic: string;
+  readonly readAt: EpochMs;
+}
+
+class Table implements LiveTable<unknown> {
+  readonly values = new Map<string, unknown>();
+  readAt: EpochMs = 0;
+  private readonly wired: Topic<unknown>;
+
+  constructor(wired: Topic<unknown>) {
+    this.wired = wired;
+  }
+
+  get topic(): string {
+    return this.wired.name;
+  }
+
+  get(key: string): unknown {
+    return this.values.get(key);
+  }
+
+  entries(): MapIterator<[string, unknown]> {
+    return this.values.entries();
+  }
+
+  take(record: RawRecord): void {
+    const key = record.key?.toString('utf8') ?? '';
+    if (record.value === null) this.values.delete(key);
+    else this.values.set(key, this.wired.codec.decode(record.value));
+  }
+}
+
+/**
+ * Compacted topics that a worker holds whole: each is read to its end before the first record is taken (rule 6),
+ * then followed live by one consumer.
+ */
+export class GlobalTables {
+  private readonly tables: ReadonlyMap<string, Table>;
+  private readonly consumer: ConsumerClient;
+  private following: Promise<void> | null = null;
+  private stopping = false;
+  private readonly options: GlobalTablesOptions;
+
+  constructor(topics: readonly Topic<unknown>[], options: GlobalTablesOptions) {
+    this.options = options;
+    this.tables = new Map(topics.map((topic) => [topic.name, new Table(topic)]));
+    this.consumer = new ConsumerClient({
+      ...options.client,
+      'group.id': options.groupId,
+      'isolation.level': 'read_committed',
+    });
+  }
+
+  table(name: string): LiveTable<unknown> {
+    const found = this.tables.get(name);
+    if (found === undefined)
+      throw new PipelineError('defect', `no global table ${name} was opened`);
+    return found;
+  }
+
+  /** @throws PipelineError kafka_unavailable, topic_missing */
+  async open(): Promise<void> {
+    const { reader, prepare, partitionsOf } = this.options;
+    const from: { topic: string; partition: number; offset: number }[] = [];
+    for (const [topic, table] of this.tables) {
+      for (let partition = 0; partition < (await partitionsOf(topic)); partition++) {
+        const records: RawRecord[] = [];
+        await reader.read({ topic, partition }, (record) => records.push(record));
+        await prepare(records.map(({ value }) => value));
+        for (const record of records) table.take(record);
+        const last = records.at(-1);
+        from.push({ topic, partition, offset: last === undefined ? 0 : last.at.offset + 1 });
+      }
+      table.readAt = Date.now();
+    }
+    if (from.length === 0) return;
+    await this.consumer.connect(10_000);
+    this.consumer.native.assign(from);
+    this.following = this.follow();
+  }
+
+  async close(): Promise<void> {
+    this.stopping = true;
+    await this.following;
+    await this.consumer.disconnect(5_000);
+  }
+
+  private async follow(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        const records = await this.consumer.take(500, 100);
+        if (records.length > 0) await this.options.prepare(records.map(({ value }) => value));
+        for (const record of records) this.tables.get(record.at.topic)?.take(record);
+        for (const table of this.tables.values()) table.readAt = Date.now();
+      } catch (error) {
+        this.options.onError(asError(error));
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+  }
+}
+
+export interface GlobalTablesOptions {
+  readonly client: ClientSettings;
+  readonly groupId: string;
+  readonly reader: ChangelogReader;
+  /** Fetches the writer schemas that these values need. */
+  readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
+  readonly partitionsOf: (topic: string) => Promise<number>;
+  readonly onError: (error: Error) => void;
+}

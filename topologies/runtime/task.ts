@@ -1,0 +1,465 @@
+import type { EpochMs } from '../../schemas/brand.js';
+import { asError, PipelineError } from '../../schemas/error.js';
+import type { Topic } from '../../schemas/record.js';
+import { type AnyAnswer, topicsOf } from '../topology.js';
+import {
+  ChainRun,
+  type ChainMetrics,
+  type ChainStage,
+  type ClaimedCall,
+  type Input,
+  Shard,
+  storeKey,
+} from './chain.js';
+import type { ChangelogReader } from './changelog-reader.js';
+import { deadLetter } from './dead-letters.js';
+import {
+  type PartitionId,
+  type RawRecord,
+  type TopicPartition,
+  type Write,
+  partitionId,
+} from './raw-record.js';
+import type { PartitionOffset } from './rdkafka-client.js';
+import {
+  type Batch,
+  type SessionEvent,
+  type SessionOptions,
+  type SessionOwner,
+  TransactionSession,
+} from './transaction-session.js';
+
+/** How long a take waits for a first record; a rebalance or an answer is noticed within it. */
+const WAIT_MS = 50;
+const TICK_MS = 1_000;
+const RETRY_PAUSE_MS = { first: 100, most: 5_000 } as const;
+
+export interface TaskMetrics extends ChainMetrics {
+  readonly transaction: (
+    outcome: 'committed' | 'aborted',
+    records: number,
+    milliseconds: number,
+  ) => void;
+  readonly queueAge: (milliseconds: number) => void;
+  readonly inFlight: (calls: number) => void;
+}
+
+export interface TaskOptions {
+  readonly name: string;
+  readonly stages: readonly ChainStage[];
+  readonly changelogs: ReadonlyMap<string, Topic<unknown>>;
+  readonly deadLetters: string;
+  readonly session: Omit<SessionOptions, 'topics'>;
+  readonly reader: ChangelogReader;
+  readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
+  readonly now: () => EpochMs;
+  readonly metrics: TaskMetrics;
+  /** Records a transaction takes at most. */
+  readonly maxBatch: number;
+  /** Calls under way at most; beyond, reading pauses. */
+  readonly maxInFlight: number;
+  readonly onEvent: (event: SessionEvent | TaskEvent) => void;
+}
+
+export type TaskEvent =
+  | { readonly kind: 'waiting'; readonly error: PipelineError; readonly pauseMs: number }
+  | { readonly kind: 'recovered' }
+  | { readonly kind: 'dead_letter'; readonly record: RawRecord; readonly error: PipelineError }
+  | { readonly kind: 'after_commit_failed'; readonly error: Error };
+
+interface Answered {
+  readonly claimed: ClaimedCall;
+  readonly epoch: number;
+  readonly answer: AnyAnswer;
+}
+
+interface Deferral {
+  readonly from: PartitionOffset;
+  readonly untilMs: EpochMs;
+}
+
+/**
+ * A chain of stages over the partitions that its session owns: takes a batch, gathers, decides, and commits
+ * outputs, state and offsets in one transaction; calls follow the commit, their answers enter later transactions.
+ */
+export class Task implements SessionOwner {
+  private readonly session: TransactionSession;
+  private readonly shards = new Map<PartitionId, Shard>();
+  /** Restored and not yet asked what a former owner left open. */
+  private readonly fresh = new Set<Shard>();
+  private readonly topics: ReadonlyMap<string, Topic<unknown>>;
+  private answers: Answered[] = [];
+  private readonly callsOf = new Map<PartitionId, number>();
+  private callsUnderWay = 0;
+  private stopping = false;
+  private waitingSince: EpochMs | null = null;
+  private lastTick = 0;
+  private wakeUp: () => void = () => undefined;
+  private wake: Promise<void> = Promise.resolve();
+  private readonly options: TaskOptions;
+
+  constructor(options: TaskOptions) {
+    this.options = options;
+    this.topics = new Map(
+      options.stages.flatMap(({ definition }) =>
+        Object.values(definition.wire.from ?? {}).flatMap((wired) =>
+          topicsOf(wired).map((topic) => [topic.name, topic] as const),
+        ),
+      ),
+    );
+    const produced = new Set(
+      options.stages.flatMap(({ definition }) =>
+        Object.values(definition.wire.to ?? {}).flatMap((wired) =>
+          topicsOf(wired).map(({ name }) => name),
+        ),
+      ),
+    );
+    // What an earlier stage of the chain hands over is written for others to read, not read back by us.
+    const consumed = [...this.topics.keys()].filter((name) => !produced.has(name));
+    this.session = new TransactionSession({ ...options.session, topics: consumed }, this);
+    this.armWake();
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  get partitions(): readonly TopicPartition[] {
+    return this.session.partitions;
+  }
+
+  lag(partition: TopicPartition): number | null {
+    return this.session.lag(partition);
+  }
+
+  /** Since when this task waits for a dependency; null where it works. */
+  get waiting(): EpochMs | null {
+    return this.waitingSince;
+  }
+
+  /**
+   * Runs until `stop`, then leaves the group with nothing half done.
+   * @throws PipelineError with verdict stop: a person must act
+   */
+  async run(): Promise<void> {
+    await this.session.start();
+    try {
+      while (!this.stopping) await this.cycle();
+      await this.finish(this.session.partitions);
+    } finally {
+      await this.session.close();
+    }
+  }
+
+  stop(): void {
+    this.stopping = true;
+    this.wakeUp();
+  }
+
+  // --- SessionOwner ---------------------------------------------------------------------------------------------
+
+  async restore(partitions: readonly TopicPartition[]): Promise<void> {
+    for (const { topic, partition } of partitions) {
+      const shard =
+        this.shards.get(partitionId({ topic, partition })) ??
+        new Shard(topic, partition, this.options.stages);
+      for (const { stage, store, staged } of shard.all()) {
+        const changelog = this.options.changelogs.get(`${stage}/${store}`);
+        if (changelog === undefined)
+          throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
+        const entries = new Map<string, unknown>();
+        await this.options.reader.read({ topic: changelog.name, partition }, ({ key, value }) => {
+          const own = storeKey(topic, key?.toString('utf8') ?? '');
+          if (own === null) return;
+          if (value === null) entries.delete(own);
+          else entries.set(own, changelog.codec.decode(value));
+        });
+        staged.restore(entries);
+      }
+      this.shards.set(shard.id, shard);
+    }
+  }
+
+  assigned(partitions: readonly TopicPartition[]): void {
+    for (const one of partitions) {
+      const shard = this.shards.get(partitionId(one));
+      if (shard !== undefined) this.fresh.add(shard);
+    }
+  }
+
+  async finish(partitions: readonly TopicPartition[]): Promise<void> {
+    const ids = partitions.map(partitionId);
+    const deadline = Date.now() + this.options.session.timing.revokeBoundMs / 2;
+    while (ids.some((id) => (this.callsOf.get(id) ?? 0) > 0) && Date.now() < deadline) {
+      await Promise.race([this.wake, new Promise((resolve) => setTimeout(resolve, 50))]);
+      this.armWake();
+    }
+    if (this.answers.length > 0) await this.transact({ records: [], epochs: new Map() }, false);
+  }
+
+  gone(partitions: readonly TopicPartition[]): void {
+    for (const one of partitions) {
+      const shard = this.shards.get(partitionId(one));
+      if (shard === undefined) continue;
+      this.shards.delete(shard.id);
+      this.fresh.delete(shard);
+    }
+  }
+
+  onEvent(event: SessionEvent): void {
+    this.options.onEvent(event);
+  }
+
+  // --- one cycle ------------------------------------------------------------------------------------------------
+
+  private async cycle(): Promise<void> {
+    this.session.pressBack(this.callsUnderWay >= this.options.maxInFlight);
+    const batch = await this.session.take(this.options.maxBatch, WAIT_MS, this.wake);
+    this.armWake();
+    const ticking = Date.now() - this.lastTick >= TICK_MS;
+    if (ticking) this.lastTick = Date.now();
+    if (
+      batch.records.length === 0 &&
+      this.answers.length === 0 &&
+      this.fresh.size === 0 &&
+      !ticking
+    )
+      return;
+    for (
+      let pauseMs: number = RETRY_PAUSE_MS.first;
+      ;
+      pauseMs = Math.min(pauseMs * 2, RETRY_PAUSE_MS.most)
+    ) {
+      try {
+        await this.transact(batch, ticking);
+        this.recovered();
+        return;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
+        await this.waitFor(error, pauseMs);
+        return;
+      }
+    }
+  }
+
+  /** A dependency is away: nothing is skipped; the batch is read again, and the group keeps its member. */
+  private async waitFor(error: PipelineError, pauseMs: number): Promise<void> {
+    this.waitingSince ??= Date.now();
+    this.attempts += 1;
+    const pause = Math.min(pauseMs * 2 ** Math.min(this.attempts, 10), RETRY_PAUSE_MS.most);
+    this.options.onEvent({ kind: 'waiting', error, pauseMs: pause });
+    await this.session.rewind();
+    this.session.pressBack(true);
+    const end = Date.now() + pause;
+    while (Date.now() < end && !this.stopping) {
+      await this.session.take(1, WAIT_MS, new Promise(() => undefined));
+    }
+    this.session.pressBack(false);
+  }
+
+  private attempts = 0;
+  private recovered(): void {
+    if (this.waitingSince === null) return;
+    this.waitingSince = null;
+    this.attempts = 0;
+    this.options.onEvent({ kind: 'recovered' });
+  }
+
+  private async transact(batch: Batch, ticking: boolean): Promise<void> {
+    const started = performance.now();
+    const answers = this.answers;
+    this.answers = [];
+    const run = this.newRun();
+    let deferrals: readonly Deferral[];
+    const touched = new Map(batch.epochs);
+    const next = new Map<PartitionId, PartitionOffset>();
+    try {
+      await this.options.prepare(batch.records.map(({ value }) => value));
+      for (const shard of this.fresh) run.wake(shard, 'restored');
+      const read = this.decode(batch.records, run);
+      deferrals = read.deferrals;
+      for (const { input } of read.inputs)
+        this.options.metrics.queueAge(Date.now() - input.raw.timestamp);
+      for (const [id, offset] of read.next) next.set(id, offset);
+      await run.run(read.inputs);
+      for (const { claimed, epoch, answer } of answers) {
+        if (this.session.epoch(claimed.shard.id) === epoch)
+          run.answer(claimed.stage, claimed.shard, answer);
+        else run.late(claimed.stage, claimed.shard, answer);
+      }
+      if (ticking) for (const shard of this.shards.values()) run.wake(shard, 'tick');
+      run.finish();
+      for (const shard of run.touched) {
+        const epoch = this.session.epoch(shard.id);
+        if (epoch !== undefined && !touched.has(shard.id)) touched.set(shard.id, epoch);
+      }
+    } catch (error) {
+      this.putBack(run, answers);
+      throw error;
+    }
+    if (run.writes.length === 0 && next.size === 0) {
+      this.settle(run);
+      await this.defer(deferrals);
+      return;
+    }
+    const outcome = await this.session.commit({
+      touched,
+      next: [...next.values()],
+      writes: run.writes,
+    });
+    this.options.metrics.transaction(outcome, batch.records.length, performance.now() - started);
+    if (outcome === 'aborted') {
+      this.putBack(run, answers);
+      return;
+    }
+    this.settle(run);
+    this.start(run.calls);
+    await this.afterCommit(run);
+    await this.defer(deferrals);
+  }
+
+  private newRun(): ChainRun {
+    const { stages, changelogs, deadLetters, now, metrics } = this.options;
+    return new ChainRun({ stages, changelogs, deadLetters, now, metrics });
+  }
+
+  /** Rule 5: an abort drops what was staged; answers are decided again. */
+  private putBack(run: ChainRun, answers: readonly Answered[]): void {
+    for (const shard of this.shards.values()) for (const { staged } of shard.all()) staged.drop();
+    for (const shard of run.touched) for (const { staged } of shard.all()) staged.drop();
+    this.answers = [...answers, ...this.answers];
+  }
+
+  private settle(run: ChainRun): void {
+    for (const shard of run.touched) for (const { staged } of shard.all()) staged.apply();
+    for (const shard of [...this.fresh]) this.fresh.delete(shard);
+  }
+
+  private decode(
+    records: readonly RawRecord[],
+    run: ChainRun,
+  ): {
+    readonly inputs: { readonly input: Input; readonly shard: Shard }[];
+    readonly next: ReadonlyMap<PartitionId, PartitionOffset>;
+    readonly deferrals: readonly Deferral[];
+  } {
+    const inputs: { input: Input; shard: Shard }[] = [];
+    const next = new Map<PartitionId, PartitionOffset>();
+    const deferrals = new Map<PartitionId, Deferral>();
+    const now = this.options.now();
+    for (const raw of records) {
+      const id = partitionId(raw.at);
+      const shard = this.shards.get(id);
+      if (shard === undefined || deferrals.has(id)) continue;
+      const value = this.decodeOne(raw, run);
+      const due = value === undefined ? null : dueAt(value);
+      if (due !== null && due > now) {
+        deferrals.set(id, { from: raw.at, untilMs: due });
+        continue;
+      }
+      next.set(id, { topic: raw.at.topic, partition: raw.at.partition, offset: raw.at.offset + 1 });
+      if (value !== undefined) inputs.push({ input: { raw, value }, shard });
+    }
+    return { inputs, next, deferrals: [...deferrals.values()] };
+  }
+
+  private decodeOne(raw: RawRecord, run: ChainRun): unknown {
+    try {
+      if (raw.value === null || raw.value.length === 0)
+        throw new PipelineError('tombstone', 'the value is empty');
+      return this.topics.get(raw.at.topic)?.codec.decode(raw.value);
+    } catch (thrown) {
+      if (!(thrown instanceof PipelineError) || thrown.verdict !== 'dead-letter') throw thrown;
+      const stage = this.options.stages[0]?.name ?? this.name;
+      run.writes.push(
+        deadLetter(raw, this.options.deadLetters, stage, thrown.code, thrown.message),
+      );
+      this.options.metrics.deadLetters(stage, thrown.code);
+      this.options.onEvent({ kind: 'dead_letter', record: raw, error: thrown });
+      return undefined;
+    }
+  }
+
+  private async defer(deferrals: readonly Deferral[]): Promise<void> {
+    for (const { from, untilMs } of deferrals) await this.session.defer(from, untilMs);
+  }
+
+  // --- calls ----------------------------------------------------------------------------------------------------
+
+  private start(calls: readonly ClaimedCall[]): void {
+    const byStage = Map.groupBy(calls, ({ stage }) => stage);
+    for (const [stage, claimed] of byStage) {
+      for (const { shard } of claimed) this.count(shard.id, 1);
+      void this.perform(stage, claimed);
+    }
+  }
+
+  private async perform(stage: ChainStage, claimed: readonly ClaimedCall[]): Promise<void> {
+    const open = new Map(
+      claimed.map(
+        (one) =>
+          [one.call, { claimed: one, epoch: this.session.epoch(one.shard.id) ?? -1 }] as const,
+      ),
+    );
+    try {
+      const answers = stage.definition.processor.perform?.([...open.keys()], stage.ports);
+      if (answers === undefined) throw new PipelineError('defect', `${stage.name} makes no calls`);
+      for await (const answer of answers) {
+        const found = open.get(answer.call);
+        if (found === undefined) continue;
+        open.delete(answer.call);
+        this.count(found.claimed.shard.id, -1);
+        this.answers.push({ ...found, answer });
+        this.wakeUp();
+      }
+    } catch (thrown) {
+      // Their claims stay open in the changelog: unknown to whoever restores them, never called again blindly.
+      this.options.onEvent({ kind: 'after_commit_failed', error: asError(thrown) });
+    } finally {
+      for (const { claimed: one } of open.values()) this.count(one.shard.id, -1);
+    }
+  }
+
+  private count(id: PartitionId, by: number): void {
+    this.callsUnderWay += by;
+    const left = (this.callsOf.get(id) ?? 0) + by;
+    if (left === 0) this.callsOf.delete(id);
+    else this.callsOf.set(id, left);
+    this.options.metrics.inFlight(this.callsUnderWay);
+  }
+
+  private async afterCommit(run: ChainRun): Promise<void> {
+    for (const [stage, decisions] of run.decisions) {
+      const { committed, metrics } = stage.definition.processor;
+      for (const [name, measure] of Object.entries(metrics ?? {})) {
+        let sum = 0;
+        for (const decision of decisions) sum += measure(decision);
+        if (sum !== 0) this.options.metrics.custom(stage.name, name, sum);
+      }
+      try {
+        await committed?.(decisions, stage.ports);
+      } catch (thrown) {
+        this.options.onEvent({ kind: 'after_commit_failed', error: asError(thrown) });
+      }
+    }
+  }
+
+  private armWake(): void {
+    if (this.answers.length > 0) {
+      this.wake = Promise.resolve();
+      return;
+    }
+    this.wake = new Promise((resolve) => {
+      this.wakeUp = resolve;
+    });
+  }
+}
+
+/** Records of retry topics say when they are due; their partition waits until then. */
+const dueAt = (value: unknown): EpochMs | null =>
+  typeof value === 'object' && value !== null && 'dueAt' in value && typeof value.dueAt === 'number'
+    ? value.dueAt
+    : null;
+
+export type { Write };

@@ -17,7 +17,6 @@ import {
   type PartitionId,
   type RawRecord,
   type TopicPartition,
-  type Write,
   partitionId,
 } from './raw-record.js';
 import type { PartitionOffset } from './rdkafka-client.js';
@@ -94,6 +93,8 @@ export class Task implements SessionOwner {
   private stopping = false;
   private waitingSince: EpochMs | null = null;
   private lastTick = 0;
+  /** Waits in a row for a dependency. */
+  private attempts = 0;
   private wakeUp: () => void = () => undefined;
   private wake: Promise<void> = Promise.resolve();
   private readonly options: TaskOptions;
@@ -225,29 +226,24 @@ export class Task implements SessionOwner {
       !ticking
     )
       return;
-    for (
-      let pauseMs: number = RETRY_PAUSE_MS.first;
-      ;
-      pauseMs = Math.min(pauseMs * 2, RETRY_PAUSE_MS.most)
-    ) {
-      try {
-        await this.transact(batch, ticking);
-        this.recovered();
-        return;
-      } catch (thrown) {
-        const error = asError(thrown);
-        if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
-        await this.waitFor(error, pauseMs);
-        return;
-      }
+    try {
+      await this.transact(batch, ticking);
+      this.recovered();
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
+      await this.waitFor(error);
     }
   }
 
   /** A dependency is away: nothing is skipped; the batch is read again, and the group keeps its member. */
-  private async waitFor(error: PipelineError, pauseMs: number): Promise<void> {
+  private async waitFor(error: PipelineError): Promise<void> {
     this.waitingSince ??= Date.now();
+    const pause = Math.min(
+      RETRY_PAUSE_MS.first * 2 ** Math.min(this.attempts, 10),
+      RETRY_PAUSE_MS.most,
+    );
     this.attempts += 1;
-    const pause = Math.min(pauseMs * 2 ** Math.min(this.attempts, 10), RETRY_PAUSE_MS.most);
     this.options.onEvent({ kind: 'waiting', error, pauseMs: pause });
     await this.session.rewind();
     this.session.pressBack(true);
@@ -258,7 +254,6 @@ export class Task implements SessionOwner {
     this.session.pressBack(false);
   }
 
-  private attempts = 0;
   private recovered(): void {
     if (this.waitingSince === null) return;
     this.waitingSince = null;
@@ -388,8 +383,8 @@ export class Task implements SessionOwner {
   // --- calls ----------------------------------------------------------------------------------------------------
 
   private start(calls: readonly ClaimedCall[]): void {
-    const byStage = Map.groupBy(calls, ({ stage }) => stage);
-    for (const [stage, claimed] of byStage) {
+    for (const stage of new Set(calls.map((one) => one.stage))) {
+      const claimed = calls.filter((one) => one.stage === stage);
       for (const { shard } of claimed) this.count(shard.id, 1);
       void this.perform(stage, claimed);
     }
@@ -461,5 +456,3 @@ const dueAt = (value: unknown): EpochMs | null =>
   typeof value === 'object' && value !== null && 'dueAt' in value && typeof value.dueAt === 'number'
     ? value.dueAt
     : null;
-
-export type { Write };

@@ -1,22 +1,8 @@
 import { LANES } from '../schemas/generated/records.js';
+import type { Compatibility, RecordName } from '../schemas/record-types.js';
+import type { TopicSchema } from '../schemas/topic-codecs.js';
 import { AGAIN_STAGES, RETRY_DELAYS, topicNames } from './topic-names.js';
 import type { AgainStage } from './topic-names.js';
-
-/** A record type of schemas/avro that has a topic of its own. */
-export type RecordName =
-  | 'MessageRequest'
-  | 'MessageDeduped'
-  | 'BudgetReserved'
-  | 'MessageRouted'
-  | 'Parked'
-  | 'DeliveryFeedback'
-  | 'ProviderReceipt'
-  | 'MessageRefused'
-  | 'ChannelWindow'
-  | 'BreakerLevel'
-  | 'BreakerCommand'
-  | 'ConfigEntry'
-  | 'AccountLevel';
 
 export type Cleanup =
   { readonly policy: 'delete'; readonly retentionMs: number } | { readonly policy: 'compact' };
@@ -28,7 +14,7 @@ export interface TopicSpec {
   /** What its values are; null: bytes of our own (internal.*) or of anyone (dead-letters), without a schema. */
   readonly record: RecordName | null;
   /** Its subject's compatibility: outsiders write it (BACKWARD_TRANSITIVE), or outsiders read it. */
-  readonly compatibility: 'BACKWARD_TRANSITIVE' | 'FULL_TRANSITIVE' | null;
+  readonly compatibility: Compatibility | null;
   readonly partitions: number;
   readonly replicationFactor: number;
   readonly cleanup: Cleanup;
@@ -174,3 +160,9 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
     internal(names.internal.breakerScopes, COMPACT),
   ];
 };
+
+/** The topics that have a schema, as the registry and the codecs want them. */
+export const topicSchemas = (table: readonly TopicSpec[]): readonly TopicSchema[] =>
+  table.flatMap(({ name, record, compatibility }) =>
+    record === null || compatibility === null ? [] : [{ topic: name, record, compatibility }],
+  );

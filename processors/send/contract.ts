@@ -8,6 +8,7 @@ import type {
   MessageRefused,
   MessageRouted,
   Parked,
+  ProviderReceipt,
 } from '../../schemas/generated/records.js';
 import type { Contract } from '../processor.js';
 import type { Claim } from './claim.js';
@@ -78,6 +79,8 @@ export interface Send extends Contract {
     readonly refused: MessageRefused;
     /** internal.unknown, key tenant|messageId|generation|attempt. */
     readonly unknown: MessageRouted;
+    /** Late answers: what a call said after its partition was lost. */
+    readonly receipts: ProviderReceipt;
   };
   readonly state: { readonly claims: Claim };
   readonly tables: { readonly levels: BreakerLevel; readonly config: ConfigEntry };

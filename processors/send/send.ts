@@ -5,6 +5,7 @@ import type { Claim } from './claim.js';
 import { callTimes, claimKey } from './claim.js';
 import { complete, divert, expired } from './complete.js';
 import type { ProviderCall, Send } from './contract.js';
+import { lateReceipt } from './late-receipt.js';
 import { refusalOf } from './records.js';
 import type { SendOptions } from './records.js';
 import { rateFactorOf, routeOf } from './route-of.js';
@@ -64,6 +65,14 @@ export const send = (options: SendOptions): Caller<Send> => ({
     return {
       emit: complete(ended, { now, tables }, options),
       put: [{ to: 'claims', key: call.claim, value: null }],
+    };
+  },
+
+  late: (answer) => {
+    const receipt = lateReceipt(answer);
+    if (receipt === null) return {};
+    return {
+      emit: [{ to: 'receipts', value: receipt, key: answer.call.routed.reserved.deduped.key }],
     };
   },
 

@@ -1,0 +1,88 @@
+import { claimCodec } from '../processors/send/claim-codec.js';
+import type { Claim } from '../processors/send/claim.js';
+import { retryDelayOf } from '../processors/send/retry.js';
+import { PipelineError } from '../schemas/error.js';
+import type { Lane, MessageRouted } from '../schemas/generated/records.js';
+import type { Topic, TopicFamily } from '../schemas/record.js';
+import type { RecordName, RecordTypes } from '../schemas/record-types.js';
+import type { Codecs } from '../schemas/topic-codecs.js';
+import { RETRY_DELAYS, RETRY_DELAY_MS, topicNames } from './topic-names.js';
+
+export interface TopicsOptions {
+  readonly prefix: string;
+  readonly codecs: Codecs;
+  /** Configured channels: routed.<channel>.<lane> exists for these only. */
+  readonly channels: readonly string[];
+  readonly tenantsWithOwnIngest: readonly string[];
+}
+
+/** The topics of the wiring, typed. Names and settings are in topic-table.ts; here is what travels on them. */
+export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: TopicsOptions) => {
+  const names = topicNames(prefix);
+  const topic = <N extends RecordName>(record: N, name: string): Topic<RecordTypes[N]> => ({
+    name,
+    codec: codecs.of(record, name),
+  });
+  const routedOn = (channel: string, lane: Lane) => topic('MessageRouted', names.routed(channel, lane));
+
+  const lane = (of: Lane) => {
+    const deduped = topic('MessageDeduped', names.deduped(of));
+    const routed = new Map(channels.map((channel) => [channel, routedOn(channel, of)]));
+    const retry = RETRY_DELAYS.map((delay) => ({
+      delayMs: RETRY_DELAY_MS[delay],
+      topic: topic('MessageRouted', names.retry(delay, of)),
+    }));
+    const claim = claimCodec(codecs.of('MessageRouted', names.retry('5s', of)));
+    return {
+      ingest: {
+        all: [
+          names.ingest(of),
+          ...tenantsWithOwnIngest.map((tenant) => names.tenantIngest(tenant, of)),
+        ].map((name) => topic('MessageRequest', name)),
+        pick: () => topic('MessageRequest', names.ingest(of)),
+      } satisfies TopicFamily<RecordTypes['MessageRequest']>,
+      deduped,
+      reserved: topic('BudgetReserved', names.reserved(of)),
+      parked: topic('Parked', names.parked(of)),
+      routed: {
+        all: [...routed.values()],
+        pick: ({ channel }) => {
+          const found = routed.get(channel);
+          if (found === undefined) {
+            throw new PipelineError('undecidable', `channel ${channel} has no topic: restart the workers after \`millrace topics apply\``);
+          }
+          return found;
+        },
+      } satisfies TopicFamily<MessageRouted>,
+      retry: {
+        all: retry.map((one) => one.topic),
+        pick: (value) => {
+          const delayMs = retryDelayOf(value);
+          const found = retry.find((one) => one.delayMs === delayMs);
+          if (found === undefined) throw new PipelineError('defect', `no retry topic waits ${delayMs} ms`);
+          return found.topic;
+        },
+      } satisfies TopicFamily<MessageRouted>,
+      claims: { name: names.internal.claims(of), codec: claim } satisfies Topic<Claim>,
+      claimsRetry: { name: names.internal.claimsRetry(of), codec: claim } satisfies Topic<Claim>,
+    };
+  };
+
+  const unknownCodec = codecs.of('MessageRouted', names.retry('5s', 'p0'));
+  return {
+    names,
+    lane,
+    feedback: topic('DeliveryFeedback', names.feedback),
+    refused: topic('MessageRefused', names.refused),
+    receipts: topic('ProviderReceipt', names.receipts),
+    retryReceipts: topic('ProviderReceipt', names.retryReceipts),
+    windows: topic('ChannelWindow', names.windows),
+    levels: topic('BreakerLevel', names.breakerLevels),
+    commands: topic('BreakerCommand', names.breakerCommands),
+    config: topic('ConfigEntry', names.config),
+    /** Whole records of unknown attempts; the runtime writes null, a tombstone, without the codec. */
+    unknown: { name: names.internal.unknown, codec: unknownCodec },
+  };
+};
+
+export type TypedTopics = ReturnType<typeof typedTopics>;

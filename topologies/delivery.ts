@@ -45,6 +45,13 @@ export const sending = (lane: Lane, topics: TypedTopics, options: DeliveryOption
   const tables = { levels, config };
   return topology(`send.${lane}`, [
     [stage(send({ ...options, lane }), { from: { routed }, to, state: { claims }, tables })],
-    [stage(send({ ...options, lane }), { from: { routed: retry }, to, state: { claims: claimsRetry }, tables })],
+    [
+      stage(send({ ...options, lane }), {
+        from: { routed: retry },
+        to,
+        state: { claims: claimsRetry },
+        tables,
+      }),
+    ],
   ]);
 };

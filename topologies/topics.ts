@@ -23,7 +23,8 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     name,
     codec: codecs.of(record, name),
   });
-  const routedOn = (channel: string, lane: Lane) => topic('MessageRouted', names.routed(channel, lane));
+  const routedOn = (channel: string, lane: Lane) =>
+    topic('MessageRouted', names.routed(channel, lane));
 
   const lane = (of: Lane) => {
     const deduped = topic('MessageDeduped', names.deduped(of));
@@ -49,7 +50,10 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         pick: ({ channel }) => {
           const found = routed.get(channel);
           if (found === undefined) {
-            throw new PipelineError('undecidable', `channel ${channel} has no topic: restart the workers after \`millrace topics apply\``);
+            throw new PipelineError(
+              'undecidable',
+              `channel ${channel} has no topic: restart the workers after \`millrace topics apply\``,
+            );
           }
           return found;
         },
@@ -59,7 +63,8 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         pick: (value) => {
           const delayMs = retryDelayOf(value);
           const found = retry.find((one) => one.delayMs === delayMs);
-          if (found === undefined) throw new PipelineError('defect', `no retry topic waits ${delayMs} ms`);
+          if (found === undefined)
+            throw new PipelineError('defect', `no retry topic waits ${delayMs} ms`);
           return found.topic;
         },
       } satisfies TopicFamily<MessageRouted>,

@@ -1,7 +1,8 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
-import { type AnyAnswer, topicsOf } from '../topology.js';
+import type { AnyAnswer } from '../topology.js';
+import { inputTopics } from './chain-stages.js';
 import {
   ChainRun,
   type ChainMetrics,
@@ -101,23 +102,11 @@ export class Task implements SessionOwner {
 
   constructor(options: TaskOptions) {
     this.options = options;
-    this.topics = new Map(
-      options.stages.flatMap(({ definition }) =>
-        Object.values(definition.wire.from ?? {}).flatMap((wired) =>
-          topicsOf(wired).map((topic) => [topic.name, topic] as const),
-        ),
-      ),
+    this.topics = inputTopics(options.stages.map(({ definition }) => definition));
+    this.session = new TransactionSession(
+      { ...options.session, topics: [...this.topics.keys()] },
+      this,
     );
-    const produced = new Set(
-      options.stages.flatMap(({ definition }) =>
-        Object.values(definition.wire.to ?? {}).flatMap((wired) =>
-          topicsOf(wired).map(({ name }) => name),
-        ),
-      ),
-    );
-    // What an earlier stage of the chain hands over is written for others to read, not read back by us.
-    const consumed = [...this.topics.keys()].filter((name) => !produced.has(name));
-    this.session = new TransactionSession({ ...options.session, topics: consumed }, this);
     this.armWake();
   }
 
@@ -168,13 +157,18 @@ export class Task implements SessionOwner {
         const changelog = this.options.changelogs.get(`${stage}/${store}`);
         if (changelog === undefined)
           throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
-        const entries = new Map<string, unknown>();
+        const latest = new Map<string, Buffer>();
         await this.options.reader.read({ topic: changelog.name, partition }, ({ key, value }) => {
           const own = storeKey(topic, key?.toString('utf8') ?? '');
           if (own === null) return;
-          if (value === null) entries.delete(own);
-          else entries.set(own, changelog.codec.decode(value));
+          if (value === null) latest.delete(own);
+          else latest.set(own, value);
         });
+        // An older release may have written it: its schemas first.
+        await this.options.prepare([...latest.values()]);
+        const entries = new Map(
+          [...latest].map(([key, value]) => [key, changelog.codec.decode(value)] as const),
+        );
         staged.restore(entries);
       }
       this.shards.set(shard.id, shard);

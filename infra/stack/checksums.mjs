@@ -1,3 +1,4 @@
+// @ts-check
 import { readFileSync } from 'node:fs';
 
 /**
@@ -13,6 +14,6 @@ export function pinned(file) {
       .trim()
       .split('\n')
       .map((line) => line.split(/\s+/))
-      .map(([sum, name]) => [name, sum]),
+      .map(([sum = '', name = '']) => [name, sum]),
   );
 }

@@ -1,3 +1,4 @@
+// @ts-check
 import { influx } from './influx.mjs';
 import { kafka } from './kafka.mjs';
 import { postgres } from './postgres.mjs';

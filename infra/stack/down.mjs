@@ -1,3 +1,4 @@
+// @ts-check
 import { rm } from 'node:fs/promises';
 import { components } from './components.mjs';
 import { endpoints } from './endpoints.mjs';
@@ -59,6 +60,9 @@ async function stopAll(progress, except) {
 /** @param {Component} component */
 async function stopOne({ name, beforeStop, stop: how }) {
   const record = running(name);
-  if (record && beforeStop) await beforeStop(endpoints({}, portsFrom(record.portBase))[name].url);
-  return stop(name, how);
+  if (!record) return stop(name, how);
+  await beforeStop?.(endpoints({}, portsFrom(record.portBase))[name].url);
+  const outcome = await stop(name, how);
+  // Redis ends by itself once it is told to save.
+  return outcome === 'not running' ? 'stopped' : outcome;
 }

@@ -1,3 +1,4 @@
+// @ts-check
 /** @import { Ports } from './ports.mjs' */
 
 /**

@@ -1,4 +1,5 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+// @ts-check
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { envFile } from './paths.mjs';
 
 /**
@@ -19,7 +20,7 @@ const quoted = (value) => `'${value.replaceAll("'", `'\\''`)}'`;
  */
 export const parseEnv = (text) =>
   Object.fromEntries(
-    [...text.matchAll(/^export (\w+)='(.*)'$/gm)].map(([, name, value]) => [
+    [...text.matchAll(/^export (\w+)='(.*)'$/gm)].map(([, name = '', value = '']) => [
       name,
       value.replaceAll(`'\\''`, "'"),
     ]),
@@ -31,14 +32,6 @@ export function writeEnvFile(variables) {
   const partial = `${envFile}.${process.pid}`;
   writeFileSync(partial, envText(variables), { mode: 0o600 });
   renameSync(partial, envFile);
-}
-
-export function readEnvFile() {
-  try {
-    return parseEnv(readFileSync(envFile, 'utf8'));
-  } catch {
-    return null;
-  }
 }
 
 export const removeEnvFile = () => rmSync(envFile, { force: true });

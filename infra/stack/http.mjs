@@ -1,3 +1,4 @@
+// @ts-check
 const askForMs = 2_000;
 
 /**

@@ -1,3 +1,4 @@
+// @ts-check
 import { URLSearchParams } from 'node:url';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -77,7 +78,11 @@ const influxBinary = (signal, say) =>
     );
     await runCommand('go', ['install', `github.com/influxdata/influxdb/cmd/influxd@v${version}`], {
       cwd: into,
-      env: { ...process.env, GOBIN: into, GOFLAGS: `${process.env.GOFLAGS ?? ''} -mod=mod`.trim() },
+      env: {
+        ...process.env,
+        GOBIN: into,
+        GOFLAGS: `${process.env['GOFLAGS'] ?? ''} -mod=mod`.trim(),
+      },
       deadlineMs: 15 * 60_000,
       signal,
       advice:

@@ -1,3 +1,4 @@
+// @ts-check
 import { readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { onPath } from './on-path.mjs';
@@ -7,7 +8,7 @@ export const oldestJava = 17;
 
 /** The `java` to run: JAVA_HOME's when set, as Maven does. */
 export const javaCommand = (env = process.env) =>
-  env.JAVA_HOME ? join(env.JAVA_HOME, 'bin', 'java') : 'java';
+  env['JAVA_HOME'] ? join(env['JAVA_HOME'], 'bin', 'java') : 'java';
 
 /**
  * Major version of the JDK, from the `release` file every one has: starting it to ask would take
@@ -16,7 +17,7 @@ export const javaCommand = (env = process.env) =>
  * @returns {number | null}
  */
 export function javaVersion(env = process.env) {
-  const compiler = env.JAVA_HOME ? join(env.JAVA_HOME, 'bin', 'javac') : onPath('javac', env);
+  const compiler = env['JAVA_HOME'] ? join(env['JAVA_HOME'], 'bin', 'javac') : onPath('javac', env);
   if (compiler === null) return null;
   try {
     const home = dirname(dirname(realpathSync(compiler)));
@@ -31,5 +32,5 @@ export function javaVersion(env = process.env) {
 export function majorOf(version) {
   const [first, second] = version.split('.').map((part) => Number.parseInt(part, 10));
   const major = first === 1 ? second : first;
-  return Number.isInteger(major) ? major : null;
+  return major !== undefined && Number.isInteger(major) ? major : null;
 }

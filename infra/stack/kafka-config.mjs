@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * A broker of the local cluster. One is the stack's own; fault tests make three and stop them.
  * @typedef {{ id: number, port: number, controllerPort: number }} Node

@@ -1,3 +1,4 @@
+// @ts-check
 import { connect } from 'node:net';
 
 /**
@@ -49,7 +50,7 @@ function metadata(broker) {
 /**
  * @param {Buffer} answer length, correlation id, then the array of brokers
  */
-export const brokerCount = (answer) => (answer.length >= 12 ? answer.readInt32BE(8) : 0);
+const brokerCount = (answer) => (answer.length >= 12 ? answer.readInt32BE(8) : 0);
 
 /** @param {Buffer[]} parts */
 function frame(parts) {

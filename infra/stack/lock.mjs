@@ -1,6 +1,7 @@
+// @ts-check
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorError } from './operator-error.mjs';
+import { codeOf, OperatorError } from './operator-error.mjs';
 import { makeStackDirs, stackDir } from './paths.mjs';
 import { identityOf, isAlive } from './process-identity.mjs';
 import { DeadlineError, until } from './wait.mjs';
@@ -53,7 +54,7 @@ function tryLock(path) {
   try {
     linkSync(own, path);
   } catch (error) {
-    if (error.code === 'EEXIST') return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
     rmSync(own, { force: true });

@@ -1,3 +1,4 @@
+// @ts-check
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -8,7 +9,7 @@ import { delimiter, join } from 'node:path';
  * @returns {string | null}
  */
 export function onPath(command, env = process.env) {
-  for (const dir of (env.PATH ?? '').split(delimiter).filter((entry) => entry !== '')) {
+  for (const dir of (env['PATH'] ?? '').split(delimiter).filter((entry) => entry !== '')) {
     const path = join(dir, command);
     try {
       accessSync(path, constants.X_OK);

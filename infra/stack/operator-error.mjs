@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * A failure the person at the keyboard can act on: one line of what happened, one of what to do.
  * Everything else that reaches a main is a defect of ours and says so.
@@ -15,6 +16,16 @@ export class OperatorError extends Error {
   }
 }
 
+/**
+ * What the system calls a failure, such as EEXIST.
+ * @param {unknown} error
+ */
+export const codeOf = (error) =>
+  error instanceof Error && 'code' in error ? error.code : undefined;
+
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
 /** @param {unknown} error */
 export function describe(error) {
   if (error instanceof OperatorError) {
@@ -22,9 +33,8 @@ export function describe(error) {
       .filter((line) => line !== undefined)
       .join('\n');
   }
-  if (process.env.MILLRACE_DEBUG && error instanceof Error) return error.stack ?? error.message;
-  const message = error instanceof Error ? error.message : String(error);
-  return `unexpected: ${message}\nThis is a defect here, not of your machine; MILLRACE_DEBUG=1 shows where it happened.`;
+  if (process.env['MILLRACE_DEBUG'] && error instanceof Error) return error.stack ?? error.message;
+  return `unexpected: ${messageOf(error)}\nThis is a defect here, not of your machine; MILLRACE_DEBUG=1 shows where it happened.`;
 }
 
 /**

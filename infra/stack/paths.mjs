@@ -1,21 +1,31 @@
+// @ts-check
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The checkout. */
-export const root = resolve(fileURLToPath(new URL('../..', import.meta.url)));
+/** The checkout, also when this file runs as its copy in dist/. */
+export const root = withPackageJson(dirname(fileURLToPath(import.meta.url)));
 
 /** Everything a stack keeps; git ignores it and `reset` deletes it. */
 export const stackDir = join(root, '.stack');
 export const dataDir = join(stackDir, 'data');
-export const logDir = join(stackDir, 'logs');
+const logDir = join(stackDir, 'logs');
 export const runDir = join(stackDir, 'run');
 export const envFile = join(stackDir, 'env');
 
 /** Tells two checkouts apart where they share a directory. */
 export const checkoutId = createHash('sha256').update(root).digest('hex').slice(0, 10);
+
+/**
+ * @param {string} dir
+ * @returns {string} the nearest directory above it that has a package.json
+ */
+function withPackageJson(dir) {
+  if (existsSync(join(dir, 'package.json')) || dir === dirname(dir)) return dir;
+  return withPackageJson(dirname(dir));
+}
 
 /** @param {string} name */
 export const logFile = (name) => join(logDir, `${name}.log`);
@@ -33,9 +43,9 @@ export function makeStackDirs() {
  * @param {NodeJS.ProcessEnv} [env]
  */
 export function cacheDir(env = process.env) {
-  if (env.MILLRACE_CACHE) return resolve(env.MILLRACE_CACHE);
+  if (env['MILLRACE_CACHE']) return resolve(env['MILLRACE_CACHE']);
   return join(
-    env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME) : join(homedir(), '.cache'),
+    env['XDG_CACHE_HOME'] ? resolve(env['XDG_CACHE_HOME']) : join(homedir(), '.cache'),
     'millrace',
   );
 }

@@ -1,3 +1,4 @@
+// @ts-check
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**

@@ -1,3 +1,4 @@
+// @ts-check
 import { createServer } from 'node:net';
 import { OperatorError } from './operator-error.mjs';
 import { holderOfPort } from './port-holder.mjs';
@@ -30,7 +31,7 @@ export const portsFrom = (base) =>
  * @param {number | null} running base of the stack that is up in this checkout
  */
 export function portBase(env, running) {
-  const text = env.MILLRACE_PORT_BASE;
+  const text = env['MILLRACE_PORT_BASE'];
   if (text === undefined || text === '') return running ?? defaultPortBase;
   const base = Number(text);
   if (!Number.isInteger(base) || base < 1024 || base > 65_000) {
@@ -43,7 +44,7 @@ export function portBase(env, running) {
 }
 
 /** @param {number} port */
-export const isFree = (port) =>
+const isFree = (port) =>
   new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', () => resolve(false));

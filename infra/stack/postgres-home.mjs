@@ -1,8 +1,10 @@
+// @ts-check
 import { execFileSync } from 'node:child_process';
 import { chownSync, lstatSync, mkdirSync, statSync } from 'node:fs';
 import { cp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { exists } from './cache.mjs';
+import { onPath } from './on-path.mjs';
 import { OperatorError } from './operator-error.mjs';
 import { checkoutId, dataDir, root } from './paths.mjs';
 
@@ -49,7 +51,7 @@ function postgresUser() {
     return ids();
   } catch {
     try {
-      execFileSync('useradd', [
+      execFileSync(onPath('useradd') ?? '/usr/sbin/useradd', [
         '--system',
         '--no-create-home',
         '--shell',

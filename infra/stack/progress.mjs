@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Progress for people. It goes to stderr whenever stdout belongs to a machine (`--json`).
  * @typedef {{ say: (line: string) => void,

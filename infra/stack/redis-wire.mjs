@@ -1,3 +1,4 @@
+// @ts-check
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
@@ -31,7 +32,7 @@ export function askRedis(url, command) {
     socket.on('data', (chunk) => {
       received += chunk.toString();
       const lines = received.split('\r\n').slice(0, -1);
-      if (lines.length >= commands.length) end(lines[commands.length - 1]);
+      if (lines.length >= commands.length) end(lines[commands.length - 1] ?? null);
     });
     socket.on('error', () => end(null));
     socket.on('close', () => end(null));

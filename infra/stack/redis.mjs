@@ -1,3 +1,4 @@
+// @ts-check
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { askRedis } from './redis-wire.mjs';

@@ -1,3 +1,4 @@
+// @ts-check
 import { components } from './components.mjs';
 import { endpoints } from './endpoints.mjs';
 import { logFile } from './paths.mjs';

@@ -1,3 +1,4 @@
+// @ts-check
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -10,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorError } from './operator-error.mjs';
+import { codeOf, messageOf, OperatorError } from './operator-error.mjs';
 import { logFile, makeStackDirs, runDir } from './paths.mjs';
 import { identityOf, isAlive } from './process-identity.mjs';
 import { until } from './wait.mjs';
@@ -77,7 +78,7 @@ export async function start(name, launch, portBase) {
     writeFileSync(recordFile(name), `${JSON.stringify(record)}\n`);
     return record;
   } catch (cause) {
-    throw new OperatorError(`${name}: ${command} could not be started: ${cause.message}`);
+    throw new OperatorError(`${name}: ${command} could not be started: ${messageOf(cause)}`);
   } finally {
     closeSync(log);
   }
@@ -119,7 +120,7 @@ function send(pid, signal) {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    if (error.code !== 'ESRCH') throw error;
+    if (codeOf(error) !== 'ESRCH') throw error;
   }
 }
 

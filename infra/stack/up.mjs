@@ -1,3 +1,4 @@
+// @ts-check
 import { components } from './components.mjs';
 import { endpoints, stackVariables } from './endpoints.mjs';
 import { writeEnvFile } from './env-file.mjs';

@@ -1,3 +1,4 @@
+// @ts-check
 import { OperatorError } from '../../infra/stack/operator-error.mjs';
 
 /**
@@ -29,7 +30,8 @@ export function checkNode(version, range) {
  * @param {string} b
  */
 function compare(a, b) {
-  const [left, right] = [a, b].map((text) => text.split('.').map(Number));
+  const parts = (/** @type {string} */ text) => text.split('.').map(Number);
+  const [left, right] = [parts(a), parts(b)];
   for (const index of [0, 1, 2]) {
     const difference = (left[index] ?? 0) - (right[index] ?? 0);
     if (difference !== 0) return difference;

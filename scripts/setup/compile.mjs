@@ -1,3 +1,4 @@
+// @ts-check
 import { readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../../infra/stack/cache.mjs';
@@ -40,7 +41,10 @@ async function newestSource() {
   return Math.max(...times);
 }
 
-/** @param {string} dir */
+/**
+ * @param {string} dir
+ * @returns {Promise<number>}
+ */
 async function newestUnder(dir) {
   if (!(await exists(dir))) return 0;
   const entries = await readdir(dir, { withFileTypes: true });

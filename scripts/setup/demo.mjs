@@ -1,3 +1,4 @@
+// @ts-check
 import { runMain } from '../../infra/stack/operator-error.mjs';
 import { withStack } from './with-stack.mjs';
 

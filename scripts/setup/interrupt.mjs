@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * A signal that is aborted by Ctrl-C or SIGTERM, instead of ending the process there and then: what
  * was started must still be recorded or stopped.

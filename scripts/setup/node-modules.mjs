@@ -1,3 +1,4 @@
+// @ts-check
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exists, sha256 } from '../../infra/stack/cache.mjs';

@@ -1,3 +1,4 @@
+// @ts-check
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../../infra/stack/cache.mjs';

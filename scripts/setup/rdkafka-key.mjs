@@ -1,3 +1,4 @@
+// @ts-check
 import { createHash } from 'node:crypto';
 import { runCommand } from '../../infra/stack/run-command.mjs';
 
@@ -20,7 +21,7 @@ export const rdkafkaBuild = async (version) => ({
   abi: process.versions.modules,
   platform: process.platform,
   arch: process.arch,
-  libc: process.report.getReport().header.glibcVersionRuntime ?? 'other',
+  libc: glibcVersion(),
   libraries: Object.fromEntries(
     await Promise.all(linked.map(async (name) => [name, await libraryVersion(name)])),
   ),
@@ -35,6 +36,13 @@ export function cacheKey(build) {
   const rest = JSON.stringify([libc, Object.entries(libraries).sort()]);
   const short = createHash('sha256').update(rest).digest('hex').slice(0, 12);
   return `node-rdkafka/${version}-abi${abi}-${platform}-${arch}-${short}`;
+}
+
+function glibcVersion() {
+  const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (
+    process.report.getReport()
+  );
+  return report.header.glibcVersionRuntime ?? 'other';
 }
 
 /** @param {string} name */

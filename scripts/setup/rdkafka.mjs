@@ -1,3 +1,4 @@
+// @ts-check
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
@@ -47,7 +48,7 @@ export async function rdkafka(progress) {
 async function compile() {
   const how = {
     deadlineMs: 20 * 60_000,
-    env: { ...process.env, JOBS: process.env.JOBS ?? 'max' },
+    env: { ...process.env, JOBS: process.env['JOBS'] ?? 'max' },
     advice: 'node-rdkafka did not compile: the lines above say why. npm run setup tries again.',
   };
   // Its makefile lets the compilation begin before librdkafka is configured when it runs more

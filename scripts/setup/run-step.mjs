@@ -1,10 +1,9 @@
+// @ts-check
 import { OperatorError } from '../../infra/stack/operator-error.mjs';
 import { root } from '../../infra/stack/paths.mjs';
 import { runChild } from './run-child.mjs';
 /** @import { Progress } from '../../infra/stack/progress.mjs' */
 /** @import { Step } from './test-steps.mjs' */
-
-export class StepFailed extends OperatorError {}
 
 /**
  * @param {Step} step
@@ -34,7 +33,7 @@ export const runStep = (step, { progress, signal, env }) =>
         ? `failed (exit ${code})`
         : (step.check?.(stdout) ?? null);
     if (wrong === null) return;
-    throw new StepFailed(
+    throw new OperatorError(
       `${step.name}: ${wrong}`,
       `Alone: ${step.alone}`,
       both.trimEnd() === '' ? [] : both.trimEnd().split('\n'),

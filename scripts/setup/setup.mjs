@@ -1,3 +1,4 @@
+// @ts-check
 import { runMain } from '../../infra/stack/operator-error.mjs';
 import { progressFor, seconds } from '../../infra/stack/progress.mjs';
 import { setUp } from './set-up.mjs';

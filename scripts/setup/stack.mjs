@@ -1,3 +1,4 @@
+// @ts-check
 import { down, reset } from '../../infra/stack/down.mjs';
 import { componentNames } from '../../infra/stack/endpoints.mjs';
 import { OperatorError, runMain } from '../../infra/stack/operator-error.mjs';
@@ -24,6 +25,7 @@ REDIS_URL or INFLUX_URL replaces that component by one of your own.
 
 const args = process.argv.slice(2);
 
+/** @type {Record<string, () => Promise<number>>} */
 const commands = {
   async up() {
     const progress = progressFor(args);
@@ -73,11 +75,12 @@ await runMain(async () => {
     process.stdout.write(help);
     return 0;
   }
-  if (command === undefined || !Object.hasOwn(commands, command)) {
+  const run = Object.hasOwn(commands, command ?? '') ? commands[command ?? ''] : undefined;
+  if (run === undefined) {
     throw new OperatorError(
       command ? `stack has no command "${command}"` : 'stack needs a command',
       help,
     );
   }
-  return commands[command]();
+  return run();
 });

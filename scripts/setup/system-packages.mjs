@@ -1,3 +1,4 @@
+// @ts-check
 import { OperatorError } from '../../infra/stack/operator-error.mjs';
 import { onPath } from '../../infra/stack/on-path.mjs';
 import { runCommand } from '../../infra/stack/run-command.mjs';
@@ -96,7 +97,7 @@ async function aptNames(missing) {
       const alternatives = text.split('|');
       if (alternatives.length === 1) return text;
       for (const name of alternatives) if (await aptHas(name)) return name;
-      return alternatives[0];
+      return alternatives[0] ?? text;
     }),
   );
   return unique(names);

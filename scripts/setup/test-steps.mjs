@@ -1,3 +1,4 @@
+// @ts-check
 import { join } from 'node:path';
 import { root, stackDir } from '../../infra/stack/paths.mjs';
 
@@ -10,12 +11,12 @@ const minuteMs = 60_000;
  *   live: its output is shown as it comes, not only when it fails; check: null or what is wrong
  */
 
-/** @param {string} script of package.json */
-const script = (script_) => ({
+/** @param {string} name of a script in package.json */
+const script = (name) => ({
   command: 'npm',
-  args: ['run', '--silent', script_],
+  args: ['run', '--silent', name],
   deadlineMs: 10 * minuteMs,
-  alone: `npm run ${script_}`,
+  alone: `npm run ${name}`,
 });
 
 /** Need neither the stack nor each other.

@@ -1,3 +1,4 @@
+// @ts-check
 import { readFileSync, rmSync } from 'node:fs';
 import { down } from '../../infra/stack/down.mjs';
 import { describe } from '../../infra/stack/operator-error.mjs';

@@ -1,0 +1,149 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { TaskMetrics } from './task.js';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const AGES = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600, 3_600, 21_600, 86_400];
+const SIZES = [1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000];
+
+/** Prometheus metrics of one worker. No metric carries a message id, a user or an address. */
+export class WorkerMetrics {
+  readonly registry = new Registry();
+  private readonly recordsIn = this.counter('millrace_records_in_total', 'Records a stage took.', [
+    'task',
+    'stage',
+  ]);
+  private readonly recordsOut = this.counter(
+    'millrace_records_out_total',
+    'Records a stage wrote.',
+    ['task', 'stage', 'to'],
+  );
+  private readonly deadLetters = this.counter('millrace_dead_letters_total', 'Records buried.', [
+    'task',
+    'stage',
+    'code',
+  ]);
+  private readonly events = this.counter('millrace_stage_events_total', 'Counters of the stages.', [
+    'task',
+    'stage',
+    'event',
+  ]);
+  private readonly transactions = this.counter(
+    'millrace_transactions_total',
+    'Transactions by outcome.',
+    ['task', 'outcome'],
+  );
+  private readonly transactionSeconds = this.histogram(
+    'millrace_transaction_seconds',
+    'From batch taken to commit known.',
+    SECONDS,
+  );
+  private readonly batchSize = this.histogram(
+    'millrace_batch_records',
+    'Records a transaction took.',
+    SIZES,
+  );
+  private readonly queueAge = this.histogram(
+    'millrace_queue_age_seconds',
+    'Age of records when taken.',
+    AGES,
+  );
+  private readonly inFlight = new Gauge({
+    name: 'millrace_calls_in_flight',
+    help: 'Provider calls under way.',
+    labelNames: ['task'] as const,
+    registers: [this.registry],
+  });
+  private readonly sunk = this.counter('millrace_sink_records_total', 'Records a sink stored.', [
+    'sink',
+  ]);
+  private readonly sinkSeconds = new Histogram({
+    name: 'millrace_sink_seconds',
+    help: 'Time of one write to a sink.',
+    labelNames: ['sink'] as const,
+    buckets: SECONDS,
+    registers: [this.registry],
+  });
+  readonly callbacks = this.counter('millrace_callbacks_total', 'Provider callbacks by result.', [
+    'provider',
+    'result',
+  ]);
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry, prefix: 'millrace_' });
+  }
+
+  ofTask(task: string): TaskMetrics {
+    const batch = this.batchSize.labels(task);
+    const seconds = this.transactionSeconds.labels(task);
+    const age = this.queueAge.labels(task);
+    const inFlight = this.inFlight.labels(task);
+    return {
+      recordsIn: (stage, count) => {
+        this.recordsIn.labels(task, stage).inc(count);
+      },
+      recordsOut: (stage, to, count) => {
+        this.recordsOut.labels(task, stage, to).inc(count);
+      },
+      deadLetters: (stage, code) => {
+        this.deadLetters.labels(task, stage, code).inc();
+      },
+      custom: (stage, name, count) => {
+        this.events.labels(task, stage, name).inc(count);
+      },
+      transaction: (outcome, records, milliseconds) => {
+        this.transactions.labels(task, outcome).inc();
+        seconds.observe(milliseconds / 1_000);
+        if (records > 0) batch.observe(records);
+      },
+      queueAge: (milliseconds) => {
+        age.observe(milliseconds / 1_000);
+      },
+      inFlight: (calls) => {
+        inFlight.set(calls);
+      },
+    };
+  }
+
+  ofSink(sink: string): { readonly written: (records: number, milliseconds: number) => void } {
+    return {
+      written: (records, milliseconds) => {
+        this.sunk.labels(sink).inc(records);
+        this.sinkSeconds.labels(sink).observe(milliseconds / 1_000);
+      },
+    };
+  }
+
+  /** Lag to the stable offset, read when scraped. */
+  lag(
+    read: () => readonly {
+      readonly task: string;
+      readonly topic: string;
+      readonly partition: number;
+      readonly lag: number;
+    }[],
+  ): void {
+    new Gauge({
+      name: 'millrace_lag_records',
+      help: 'Records between position and last stable offset.',
+      labelNames: ['task', 'topic', 'partition'] as const,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { task, topic, partition, lag } of read())
+          this.labels(task, topic, partition.toString()).set(lag);
+      },
+    });
+  }
+
+  private counter<const L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+  ): Counter<L> {
+    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+  }
+
+  private histogram(name: string, help: string, buckets: number[]): Histogram<'task'> {
+    return new Histogram({ name, help, labelNames: ['task'], buckets, registers: [this.registry] });
+  }
+}

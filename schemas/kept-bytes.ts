@@ -1,9 +1,7 @@
-/** Returns what it is given, so that a subclass's private fields are added to it. */
-class Onto {
-  constructor(value: object) {
-    return value;
-  }
-}
+/** Constructs what it is given, so that a subclass's private fields are added to that. */
+const Onto = function (value: object) {
+  return value;
+} as unknown as new (value: object) => object;
 
 /**
  * The Avro bytes of a value that was decoded or encoded, on the value itself, so that a later record which embeds

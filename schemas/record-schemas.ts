@@ -38,7 +38,8 @@ export const recordSchemas = (): RecordSchemas => {
       const missing = fields.filter((name) => !node.fields?.some((field) => field.name === name));
       if (missing.length > 0) throw new Error(`${record} has no field ${missing.join(', ')}`);
       // Named types that a dropped field would have defined are taken from the whole record.
-      const { [`millrace.${record}`]: _whole, ...others } = named;
+      const others = { ...named };
+      Reflect.deleteProperty(others, `millrace.${record}`);
       const kept = node.fields?.filter((field) => fields.includes(field.name)) ?? [];
       return avscType({ ...node, fields: kept }, others, EMBEDDED);
     },

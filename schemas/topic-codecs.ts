@@ -4,13 +4,20 @@ import { PipelineError } from './error.js';
 import { internalAvro } from './internal-codec.js';
 import type { Codec } from './record.js';
 import { type RecordSchemas, recordSchemas } from './record-schemas.js';
-import { RECORD_NAMES, type RecordName, type RecordTypes } from './record-types.js';
+import {
+  type Compatibility,
+  RECORD_NAMES,
+  type RecordName,
+  type RecordTypes,
+} from './record-types.js';
 import { type RegisteredSchema, type WriterSchemas, writerSchemas } from './writer-schemas.js';
 
 /** A topic by its full name (prefix included) and the record on it. */
 export interface TopicSchema {
   readonly topic: string;
   readonly record: RecordName;
+  /** Where it differs from compatibilityOf(record): e.g. requests that we ourselves put on again.dedupe.pN. */
+  readonly compatibility?: Compatibility | undefined;
 }
 
 /** TopicNameStrategy. */

@@ -40,6 +40,7 @@ describe('the environment', () => {
       },
       worker: { callbackPort: 8090, healthPort: 8091, logLevel: 'info', slot: 0 },
       influx: { org: '', token: '' },
+      postgres: { schema: 'millrace' },
     });
   });
 

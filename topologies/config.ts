@@ -102,8 +102,15 @@ const GROUPS = {
     .object({ SCHEMA_REGISTRY_URL: url('http', 'https') })
     .transform((env) => ({ url: env.SCHEMA_REGISTRY_URL })),
   postgres: z
-    .object({ DATABASE_URL: url('postgres', 'postgresql') })
-    .transform((env) => ({ url: env.DATABASE_URL })),
+    .object({
+      DATABASE_URL: url('postgres', 'postgresql'),
+      /** Schema of this installation's tables, so that several share a database. */
+      DATABASE_SCHEMA: z
+        .string()
+        .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only, at most 63')
+        .default('millrace'),
+    })
+    .transform((env) => ({ url: env.DATABASE_URL, schema: env.DATABASE_SCHEMA })),
   redis: z
     .object({ REDIS_URL: url('redis', 'rediss') })
     .transform((env) => ({ url: env.REDIS_URL })),

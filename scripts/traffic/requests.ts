@@ -64,9 +64,8 @@ export const deliverable = (
     tenantId: account.tenantId,
     businessLine: account.businessLine,
     attribute,
-    idempotencyKey: random.chance(0.3)
-      ? `order-${random.int(2 ** 31)}-${random.int(2 ** 31)}`
-      : null,
+    // Made from an id, so that two runs of one seed within a day do not meet.
+    idempotencyKey: random.chance(0.3) ? `order-${freshId(random, createdAt)}` : null,
     campaignId: attribute === 'marketing' ? `campaign-${random.int(5)}` : null,
     recipient: recipientOf(rank),
     templateId: random.pick(catalog.templates),

@@ -1,0 +1,225 @@
+import type { Codecs } from '../../schemas/topic-codecs.js';
+import { PipelineError, asError } from '../../schemas/error.js';
+import type { Topic } from '../../schemas/record.js';
+import { type AnyStage, type Topology, topicsOf } from '../topology.js';
+import { changelogsOf, chainStages } from './chain-stages.js';
+import { ChangelogReader } from './changelog-reader.js';
+import { GlobalTables } from './global-tables.js';
+import type { Health } from './health.js';
+import type { Logger } from './log.js';
+import type { WorkerMetrics } from './metrics.js';
+import type { ClientSettings } from './rdkafka-client.js';
+import { type Sink, type SinkEvent, SinkTask } from './sink-task.js';
+import { Task, type TaskEvent } from './task.js';
+import { DEFAULT_TIMING, type GroupProtocol, type SessionEvent } from './transaction-session.js';
+
+/** Groups and transactional ids begin with this; the plan (which stages are chained) is part of it. */
+const APPLICATION = 'millrace';
+
+export interface WorkerOptions {
+  readonly client: ClientSettings;
+  readonly prefix: string;
+  readonly groupProtocol: GroupProtocol;
+  /** This worker's place in its sub-topologies (rule 10). */
+  readonly slot: number;
+  readonly deadLetters: string;
+  readonly codecs: Codecs;
+  readonly health: Health;
+  readonly metrics: WorkerMetrics;
+  readonly log: Logger;
+  readonly partitionsOf: (topic: string) => Promise<number>;
+}
+
+export interface TaskSettings {
+  readonly maxBatch: number;
+  readonly maxInFlight: number;
+}
+
+type Running = Task | SinkTask<never>;
+
+/** Group of a task: one per sub-topology and lane, so that lanes never wait for one another. */
+export const groupOf = (prefix: string, task: string): string => `${prefix}${APPLICATION}.${task}`;
+export const transactionalIdOf = (prefix: string, task: string, slot: number): string =>
+  `${groupOf(prefix, task)}.${slot.toString()}`;
+
+/** Tasks and sinks of one process: starts them together, stops them together, and fails when one must stop. */
+export class Worker {
+  private readonly running: Running[] = [];
+  private readonly reader: ChangelogReader;
+  private readonly tableTopics = new Map<string, Topic<unknown>>();
+  private tables: GlobalTables | null = null;
+  private readonly pending: (() => Running)[] = [];
+  private readonly options: WorkerOptions;
+
+  constructor(options: WorkerOptions) {
+    this.options = options;
+    this.reader = new ChangelogReader(options.client, groupOf(options.prefix, 'restore'));
+  }
+
+  /** Ids that this worker's transactions will have; each must be held by one worker only. */
+  readonly transactionalIds: string[] = [];
+
+  add<Ports extends object>(topology: Topology<Ports>, ports: Ports, settings: TaskSettings): this {
+    for (const [index, stages] of topology.tasks.entries()) {
+      const name = index === 0 ? topology.name : `${topology.name}.${index.toString()}`;
+      for (const topic of stages.flatMap((stage) =>
+        Object.values(stage.wire.tables ?? {}).flatMap(topicsOf),
+      )) {
+        this.tableTopics.set(topic.name, topic);
+      }
+      this.transactionalIds.push(transactionalIdOf(this.options.prefix, name, this.options.slot));
+      this.pending.push(() => this.task(name, stages, ports, settings));
+    }
+    return this;
+  }
+
+  sink<V>(sink: Sink<V>, maxBatch: number): this {
+    const { prefix, client, groupProtocol, codecs, metrics } = this.options;
+    this.pending.push(
+      () =>
+        new SinkTask(sink, {
+          client,
+          groupId: groupOf(prefix, sink.name),
+          groupProtocol,
+          timing: DEFAULT_TIMING,
+          maxBatch,
+          prepare: codecs.prepare,
+          metrics: metrics.ofSink(sink.name),
+          onEvent: (event) => {
+            this.note(sink.name, event);
+          },
+        }) as unknown as SinkTask<never>,
+    );
+    return this;
+  }
+
+  /** Follow a table although no stage of this worker reads it. */
+  table(topic: Topic<unknown>): this {
+    this.tableTopics.set(topic.name, topic);
+    return this;
+  }
+
+  /**
+   * Restores, runs, and resolves once `stop` has been asked and everything has left its group.
+   * @throws PipelineError with verdict stop: the first task that must stop takes the others with it
+   */
+  async run(): Promise<void> {
+    const { client, prefix, partitionsOf, codecs, health, log } = this.options;
+    this.tables = new GlobalTables([...this.tableTopics.values()], {
+      client,
+      groupId: groupOf(prefix, 'tables'),
+      reader: this.reader,
+      partitionsOf,
+      prepare: codecs.prepare,
+      onError: (error) => {
+        log.warn({ err: error }, 'global tables: reading failed, trying again');
+      },
+    });
+    await this.tables.open();
+    this.running.push(...this.pending.map((make) => make()));
+    this.options.metrics.lag(() => this.lags());
+    health.ready();
+    log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
+    try {
+      await Promise.all(
+        this.running.map((task) =>
+          task.run().catch((thrown: unknown) => {
+            this.stop();
+            throw thrown;
+          }),
+        ),
+      );
+    } finally {
+      await this.tables.close();
+      await this.reader.close();
+    }
+  }
+
+  stop(): void {
+    for (const task of this.running) task.stop();
+  }
+
+  lags(): { task: string; topic: string; partition: number; lag: number }[] {
+    return this.running.flatMap((task) =>
+      task.partitions.flatMap(({ topic, partition }) => {
+        const lag = task.lag({ topic, partition });
+        return lag === null ? [] : [{ task: task.name, topic, partition, lag }];
+      }),
+    );
+  }
+
+  private task(
+    name: string,
+    stages: readonly AnyStage[],
+    ports: object,
+    settings: TaskSettings,
+  ): Task {
+    const { prefix, client, groupProtocol, slot, codecs, metrics, deadLetters } = this.options;
+    const { tables } = this;
+    if (tables === null) throw new PipelineError('defect', 'tables are opened first');
+    return new Task({
+      name,
+      stages: chainStages(stages, ports, (topic) => tables.table(topic.name)),
+      changelogs: changelogsOf(stages),
+      deadLetters,
+      reader: this.reader,
+      prepare: codecs.prepare,
+      now: Date.now,
+      metrics: metrics.ofTask(name),
+      ...settings,
+      session: {
+        client,
+        groupId: groupOf(prefix, name),
+        transactionalId: transactionalIdOf(prefix, name, slot),
+        groupProtocol,
+        timing: DEFAULT_TIMING,
+      },
+      onEvent: (event) => {
+        this.note(name, event);
+      },
+    });
+  }
+
+  private note(task: string, event: SessionEvent | TaskEvent | SinkEvent): void {
+    const { log, health } = this.options;
+    switch (event.kind) {
+      case 'assigned':
+      case 'revoked':
+        log.info(
+          {
+            task,
+            partitions: event.partitions.map(({ topic, partition }) => `${topic}/${partition}`),
+          },
+          event.kind,
+        );
+        return;
+      case 'waiting':
+        health.waiting(dependencyOf(event.error), `${task}: ${event.error.message}`);
+        log.warn({ task, err: event.error, pauseMs: event.pauseMs }, 'waiting for a dependency');
+        return;
+      case 'recovered':
+        for (const dependency of Object.keys(health.report.missing)) {
+          if (health.report.missing[dependency]?.detail.startsWith(`${task}:`) === true)
+            health.recovered(dependency);
+        }
+        log.info({ task }, 'recovered');
+        return;
+      case 'dead_letter':
+      case 'unreadable':
+        log.warn({ task, at: event.record.at, err: event.error }, event.kind);
+        return;
+      case 'lost':
+        log.warn({ task, partitions: event.partitions }, 'another owner moved these offsets');
+        return;
+      case 'aborted':
+      case 'unclear':
+      case 'producer_renewed':
+      case 'consume_failed':
+      case 'after_commit_failed':
+        log.warn({ task, err: asError(event.error) }, event.kind);
+    }
+  }
+}
+
+/** postgres_unavailable -> postgres. */
+const dependencyOf = ({ code }: PipelineError): string => code.replace(/_unavailable$/, '');

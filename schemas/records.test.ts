@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type AvroField, type AvroNode, type AvroSchema, readAvscFiles } from './avsc-files.js';
@@ -117,31 +116,4 @@ describe('the closed lists of the public contract', () => {
     const guide = readFileSync(path.join(projectRoot(), 'docs', 'producers.md'), 'utf8');
     expect(REFUSAL_REASONS.filter((reason) => !guide.includes(`| \`${reason}\` |`))).toEqual([]);
   });
-});
-
-test('the generated types are what the schemas say', () => {
-  // A build of its own: dist/ may be older than the sources.
-  mkdirSync(path.join(projectRoot(), '.stack'), { recursive: true });
-  const out = mkdtempSync(path.join(projectRoot(), '.stack', 'generate-'));
-  try {
-    const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');
-    const options = [
-      '--outDir',
-      out,
-      '--rootDir',
-      '.',
-      '--module',
-      'NodeNext',
-      '--target',
-      'ES2023',
-    ];
-    const flags = ['--types', 'node', '--skipLibCheck', '--lib', 'ES2023'];
-    const run = (args: readonly string[]) =>
-      execFileSync(process.execPath, args, { cwd: projectRoot(), encoding: 'utf8' });
-    run([tsc, ...options, ...flags, 'scripts/schemas-generate.ts']);
-    const answer = run([path.join(out, 'scripts', 'schemas-generate.js'), '--check']);
-    expect(answer).toContain('up to date');
-  } finally {
-    rmSync(out, { recursive: true, force: true });
-  }
 });

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
  * Who listens on a port, as far as the system tells us: Linux only, and only processes of the
  * same user unless we are root.
  * @param {number} port
- * @returns {string | null} "process 42 (java -Xmx512m …)"
+ * @returns {string | null} "process 42 (java -Xmx512m …) in /home/me/other/.stack/data/kafka"
  */
 export function holderOfPort(port) {
   try {
@@ -15,7 +15,7 @@ export function holderOfPort(port) {
     const sockets = new Set(inodes.map((inode) => `socket:[${inode}]`));
     if (sockets.size === 0) return null;
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      if (holdsOne(pid, sockets)) return `process ${pid} (${commandOf(pid)})`;
+      if (holdsOne(pid, sockets)) return `process ${pid} (${commandOf(pid)})${directoryOf(pid)}`;
     }
   } catch {
     // No /proc: the clash is still named, only its holder isn't.
@@ -61,7 +61,19 @@ function holdsOne(pid, sockets) {
 /** @param {string} pid */
 function commandOf(pid) {
   const command = readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-  return command.length > 80 ? `${command.slice(0, 80)}…` : command || 'unknown';
+  return command.length > 60 ? `${command.slice(0, 60)}…` : command || 'unknown';
+}
+
+/**
+ * Tells the stack of another checkout at a glance.
+ * @param {string} pid
+ */
+function directoryOf(pid) {
+  try {
+    return ` in ${readlinkSync(`/proc/${pid}/cwd`)}`;
+  } catch {
+    return '';
+  }
 }
 
 /** @param {string} path */

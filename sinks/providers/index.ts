@@ -1,7 +1,7 @@
 import type { ChannelConfig, ProviderConfig } from '../../schemas/config.js';
 import { aliyunSms } from './aliyun-sms/adapter.js';
 import { inProcess } from './in-process.js';
-import type { Adapter } from './provider.js';
+import type { Adapter, ReceiptFormat } from './provider.js';
 import { webhook } from './webhook/adapter.js';
 
 /** Every kind of provider. A new one: a folder, and a line here and in schemas/config.ts. */
@@ -24,3 +24,18 @@ export const missingSecrets = (
         .filter((variable) => (environment[variable] ?? '') === '')
         .map((variable) => ({ provider: config.name, variable })),
     );
+
+/** The configured providers that push receipts, by name; fits the callback endpoint. */
+export const receiptFormats = (
+  channels: readonly ChannelConfig[],
+): ReadonlyMap<string, { readonly channel: string; readonly format: ReceiptFormat }> =>
+  new Map(
+    channels.flatMap((channel) =>
+      channel.providers.flatMap((config) => {
+        const adapter: Adapter = ADAPTERS[config.adapter];
+        return adapter.receipts === undefined
+          ? []
+          : [[config.name, { channel: channel.name, format: adapter.receipts }] as const];
+      }),
+    ),
+  );

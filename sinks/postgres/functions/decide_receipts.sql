@@ -1,0 +1,106 @@
+-- Decides each (attempt, transition) once, by the record that brings it first, and answers every question with the
+-- attempt as it stood before its transition. An attempt stands as the attempts table says, advanced by transitions
+-- that were decided but whose feedback is not stored yet.
+create or replace function decide_receipts(
+  p_topics text[], p_partitions integer[], p_offsets bigint[],
+  p_tenants text[], p_messages uuid[], p_generations integer[], p_attempts integer[],
+  p_providers text[], p_provider_ids text[], p_transitions text[]
+) returns table (place integer, kind text, attempt jsonb) language plpgsql
+-- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
+-- Rows are always few and looked up by key.
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  -- The attempts found, as their keys, by the question's place; nulls where there is none.
+  v_tenants text[];
+  v_messages uuid[];
+  v_generations integer[];
+  v_attempts integer[];
+begin
+  select array_agg(f.tenant_id order by q.place), array_agg(f.message_id order by q.place),
+    array_agg(f.generation order by q.place), array_agg(f.attempt order by q.place)
+  into v_tenants, v_messages, v_generations, v_attempts
+  from unnest(p_tenants, p_messages, p_generations, p_attempts, p_providers, p_provider_ids) with ordinality
+    as q (tenant_id, message_id, generation, attempt, provider, provider_id, place)
+  left join lateral (
+    select a.tenant_id, a.message_id, a.generation, a.attempt from attempts a
+    where a.tenant_id = q.tenant_id and a.message_id = q.message_id and a.generation = q.generation
+      and a.attempt = q.attempt
+    union all
+    (select a.tenant_id, a.message_id, a.generation, a.attempt from attempts a
+    where q.message_id is null and a.provider = q.provider and a.provider_message_id = q.provider_id
+    order by a.attempted_at desc limit 1)
+  ) f on true;
+
+  with named as materialized (
+    -- Within the batch, too, the first record decides.
+    select distinct on (q.tenant_id, q.message_id, q.generation, q.attempt, q.transition) q.*
+    from unnest(v_tenants, v_messages, v_generations, v_attempts, p_transitions, p_topics, p_partitions, p_offsets)
+      with ordinality
+      as q (tenant_id, message_id, generation, attempt, transition, topic, partition, record_offset, place)
+    where q.message_id is not null
+    order by q.tenant_id, q.message_id, q.generation, q.attempt, q.transition, q.place
+  ),
+  fresh as (
+    select n.*, row_number() over one_attempt as nth, lag(n.transition) over one_attempt as before
+    from named n
+    where not exists (
+      select from receipt_decisions d
+      where d.tenant_id = n.tenant_id and d.message_id = n.message_id and d.generation = n.generation
+        and d.attempt = n.attempt and d.transition = n.transition
+    )
+    window one_attempt as (partition by n.tenant_id, n.message_id, n.generation, n.attempt order by n.place)
+  )
+  insert into receipt_decisions (
+    tenant_id, message_id, generation, attempt, transition, topic, partition, record_offset, prior_state, prior_class,
+    prior_terminal, prior_sequence, prior_posted_cash, prior_posted_units, prior_occurred_at
+  )
+  select
+    f.tenant_id, f.message_id, f.generation, f.attempt, f.transition, f.topic, f.partition, f.record_offset,
+    coalesce(f.before, newer.transition, a.state),
+    case when f.before is null and newer.transition is null then a.class end,
+    f.before is not null or newer.transition is not null or a.terminal,
+    coalesce(newer.prior_sequence + 1, a.sequence) + f.nth - 1,
+    a.posted_cash, a.posted_units, a.occurred_at
+  from fresh f
+  join attempts a using (tenant_id, message_id, generation, attempt)
+  left join lateral (
+    select d.transition, d.prior_sequence from receipt_decisions d
+    where d.tenant_id = f.tenant_id and d.message_id = f.message_id and d.generation = f.generation
+      and d.attempt = f.attempt and d.prior_sequence >= a.sequence
+    order by d.prior_sequence desc limit 1
+  ) newer on true
+  on conflict do nothing;
+
+  return query
+  select
+    q.place::integer,
+    case
+      when d.transition is null then 'unknown_attempt'
+      when (d.topic, d.partition, d.record_offset) <> (q.topic, q.partition, q.record_offset) then 'already'
+      when d.decided_at = now() then 'first'
+      else 'again'
+    end,
+    case when d.transition is not null then to_jsonb(a) || jsonb_build_object(
+      'state', d.prior_state, 'class', d.prior_class, 'terminal', d.prior_terminal, 'sequence', d.prior_sequence,
+      'posted_cash', d.prior_posted_cash::text, 'posted_units', d.prior_posted_units,
+      'created_at', extract(epoch from a.created_at) * 1000,
+      'attempted_at', extract(epoch from a.attempted_at) * 1000,
+      'occurred_at', extract(epoch from d.prior_occurred_at) * 1000,
+      'reservation', case when r.state is not null then jsonb_build_object(
+        'cash', r.cash::text, 'units', r.units, 'state', r.state, 'currency', c.currency) end
+    ) end
+  from unnest(v_tenants, v_messages, v_generations, v_attempts, p_transitions, p_topics, p_partitions, p_offsets)
+    with ordinality
+    as q (tenant_id, message_id, generation, attempt, transition, topic, partition, record_offset, place)
+  left join attempts a using (tenant_id, message_id, generation, attempt)
+  left join receipt_decisions d
+    on d.tenant_id = a.tenant_id and d.message_id = a.message_id and d.generation = a.generation
+    and d.attempt = a.attempt and d.transition = q.transition
+  left join reservations r
+    on r.day = (a.created_at at time zone 'UTC')::date and r.tenant_id = a.tenant_id
+    and r.message_id = a.message_id and r.generation = a.generation
+  left join accounts c on c.account_id = r.account_id
+  order by q.place;
+end $$;

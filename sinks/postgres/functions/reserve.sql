@@ -1,0 +1,138 @@
+-- Reserves a batch: inserts what is new and affordable, debits each account once, and answers what differs from
+-- "reserved as asked". The batch names no message twice (the caller sees to it). Accounts and sources are named once
+-- each and referred to by their place, from 1.
+create or replace function reserve(
+  p_tenants text[], p_lines text[], p_currencies text[],
+  p_topics text[], p_partitions integer[],
+  p_accounts integer[], p_sources integer[], p_offsets bigint[],
+  p_messages uuid[], p_generations integer[], p_days date[],
+  p_cash bigint[], p_units integer[], p_cash_caps bigint[], p_units_caps integer[]
+) returns table (
+  place integer, outcome text, stored_cash bigint, stored_units integer,
+  first_topic text, first_partition integer, first_offset bigint
+) language plpgsql
+-- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
+-- Rows are always few and looked up by key.
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  v_ids integer[];
+  v_refusals text[];
+  v_cash bigint[];
+  v_pv bigint[];
+begin
+  -- In id order, so that two batches never wait for each other. The next statement's snapshot is taken under the
+  -- locks: it sees all that other batches reserved on these accounts.
+  perform 1
+  from unnest(p_tenants, p_lines) as named (tenant_id, business_line)
+  join accounts using (tenant_id, business_line)
+  join budgets using (account_id)
+  order by account_id
+  for update of budgets;
+
+  select
+    array_agg(a.account_id order by named.place),
+    array_agg(case
+      when a.account_id is null then 'unknown_account'
+      when not a.open then 'account_closed'
+      when a.currency <> named.currency then 'currency'
+    end order by named.place),
+    array_agg(b.cash_available order by named.place),
+    array_agg(b.pv_available order by named.place)
+  into v_ids, v_refusals, v_cash, v_pv
+  from unnest(p_tenants, p_lines, p_currencies) with ordinality
+    as named (tenant_id, business_line, currency, place)
+  left join accounts a using (tenant_id, business_line)
+  left join budgets b using (account_id);
+
+  return query
+  with asked as materialized (
+    select
+      q.*,
+      r.day as stored_day, r.account_id as stored_account, r.state, r.renewable,
+      r.cash as stored_cash, r.units as stored_units, r.cash_cap as stored_cash_cap,
+      r.units_cap as stored_units_cap, r.topic, r.partition, r.record_offset,
+      v_ids[q.account] as account_id,
+      r.day is null or (r.state = 'voided' and r.renewable) as fresh
+    from unnest(
+      p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_cash, p_units, p_cash_caps,
+      p_units_caps
+    ) with ordinality as q (
+      account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, place
+    )
+    left join reservations r
+      on r.day = q.day and r.tenant_id = p_tenants[q.account] and r.message_id = q.message_id
+      and r.generation = q.generation
+  ),
+  wanted as materialized (
+    select *,
+      sum(cash) over account_all <= v_cash[account] and sum(units) over account_all <= v_pv[account] as all_fit
+    from asked
+    where fresh and v_refusals[account] is null
+    window account_all as (partition by account)
+  ),
+  greedy as materialized (
+    select *, take(cash, units, v_cash[account], v_pv[account]) over (partition by account order by place) as spent
+    from wanted where not all_fit
+  ),
+  taken as materialized (
+    select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
+      stored_day
+    from wanted where all_fit
+    union all
+    select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
+      stored_day
+    from greedy where (spent).taken
+  ),
+  inserted as (
+    insert into reservations (
+      day, tenant_id, message_id, generation, account_id, cash, units, cash_cap, units_cap, topic, partition,
+      record_offset
+    )
+    select
+      day, p_tenants[account], message_id, generation, account_id, cash, units, cash_cap, units_cap,
+      p_topics[source], p_partitions[source], at_offset
+    from taken where stored_day is null
+  ),
+  renewed as (
+    update reservations r
+    set account_id = t.account_id, state = 'pending', renewable = false, cash = t.cash, units = t.units,
+      posted_cash = 0, posted_units = 0, reversed_cash = 0, reversed_units = 0, cash_cap = t.cash_cap, units_cap = t.units_cap,
+      topic = p_topics[t.source], partition = p_partitions[t.source], record_offset = t.at_offset,
+      reserved_at = now(), resolved_at = null
+    from taken t
+    where t.stored_day is not null and r.day = t.stored_day and r.tenant_id = p_tenants[t.account]
+      and r.message_id = t.message_id and r.generation = t.generation
+  ),
+  debited as (
+    update budgets b
+    set cash_available = cash_available - s.cash, cash_pending = cash_pending + s.cash,
+      pv_available = pv_available - s.units, pv_pending = pv_pending + s.units
+    from (
+      select account_id, sum(cash)::bigint as cash, sum(units) as units from taken group by account_id
+    ) s
+    where b.account_id = s.account_id
+  )
+  -- A record that is read again finds its own decision; another one is told who was first.
+  select
+    a.place::integer,
+    case
+      when a.record_offset = a.at_offset and a.partition = p_partitions[a.source]
+        and a.topic = p_topics[a.source] then 'reserved'
+      when a.stored_account = a.account_id and a.stored_cash_cap is not distinct from a.cash_cap
+        and a.stored_units_cap is not distinct from a.units_cap then 'duplicate'
+      else 'idempotency_conflict'
+    end,
+    a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset
+  from asked a where not a.fresh
+  union all
+  select a.place::integer, v_refusals[a.account], null, null, null, null, null
+  from asked a where a.fresh and v_refusals[a.account] is not null
+  union all
+  select
+    g.place::integer,
+    case when (g.spent).cash + g.cash > v_cash[g.account] then 'budget_cash' else 'budget_pv' end,
+    null, null, null, null, null
+  from greedy g where not (g.spent).taken;
+end $$;

@@ -1,0 +1,104 @@
+-- Resolves reservations and moves the consumer's offsets, together or not at all. Where a slice does not begin at its
+-- stored offset nothing is done and kind is 'lost', amount the slice's place (from 1). Else kind is an outcome and
+-- amount how many postings came to it; 'clamped' counts posts above their reservation, booked at the reservation.
+-- Postings of one message come in rounds from 1, so that each round touches a row once.
+create or replace function settle(
+  p_consumer text, p_topics text[], p_partitions integer[], p_starts bigint[], p_nexts bigint[],
+  p_kinds text[], p_days date[], p_tenants text[], p_messages uuid[], p_generations integer[],
+  p_cash bigint[], p_units integer[], p_renewable boolean[], p_rounds integer[]
+) returns table (kind text, amount bigint) language plpgsql
+-- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
+-- Rows are always few and looked up by key.
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  v_accounts integer[];
+  -- Per account: out of pending, into (out of) posted. What is left goes back to available.
+  v_cash_pending bigint[];
+  v_cash_posted bigint[];
+  v_pv_pending bigint[];
+  v_pv_posted bigint[];
+  v_applied bigint;
+  v_clamped bigint;
+  v_unresolved integer[];
+begin
+  return query
+  select 'lost', place::bigint
+  from move_offsets(p_consumer, p_topics, p_partitions, p_starts, p_nexts, array_fill(null::timestamptz, array[cardinality(p_topics)])) as place;
+  if found or cardinality(p_kinds) = 0 then
+    return;
+  end if;
+
+  for v_round in 1 .. (select max(round) from unnest(p_rounds) as rounds (round)) loop
+    with asked as materialized (
+      select q.* from unnest(
+        p_kinds, p_days, p_tenants, p_messages, p_generations, p_cash, p_units, p_renewable, p_rounds
+      ) with ordinality as q (
+        posting, day, tenant_id, message_id, generation, cash, units, renewable, round, place
+      )
+      where q.round = v_round
+    ),
+    resolved as materialized (
+      update reservations r
+      set
+        state = (case a.posting when 'post' then 'posted' when 'void' then 'voided' else 'reversed' end)::reservation_state,
+        posted_cash = case a.posting when 'post' then least(a.cash, r.cash) else r.posted_cash end,
+        posted_units = case a.posting when 'post' then least(a.units, r.units) else r.posted_units end,
+        reversed_cash = case a.posting when 'reverse' then least(a.cash, r.posted_cash) else 0 end,
+        reversed_units = case a.posting when 'reverse' then least(a.units, r.posted_units) else 0 end,
+        renewable = a.renewable,
+        resolved_at = now()
+      from asked a
+      where r.day = a.day and r.tenant_id = a.tenant_id and r.message_id = a.message_id
+        and r.generation = a.generation
+        and r.state = (case a.posting when 'reverse' then 'posted' else 'pending' end)::reservation_state
+      returning
+        a.place, r.account_id,
+        case a.posting when 'reverse' then 0 else r.cash end as cash_pending,
+        case a.posting when 'reverse' then 0 else r.units end as pv_pending,
+        case a.posting when 'reverse' then -r.reversed_cash else r.posted_cash end as cash_posted,
+        case a.posting when 'reverse' then -r.reversed_units else r.posted_units end as pv_posted,
+        a.posting = 'post' and (a.cash > r.cash or a.units > r.units) as clamped
+    ),
+    sums as (
+      select account_id, sum(cash_pending)::bigint as cash_pending, sum(cash_posted)::bigint as cash_posted,
+        sum(pv_pending) as pv_pending, sum(pv_posted) as pv_posted, count(*) as applied,
+        count(*) filter (where clamped) as clamped
+      from resolved group by account_id
+    )
+    select array_agg(account_id), array_agg(cash_pending), array_agg(cash_posted), array_agg(pv_pending),
+      array_agg(pv_posted), coalesce(sum(applied), 0), coalesce(sum(clamped), 0),
+      (select array_agg(place) from (select place from asked except select place from resolved) u)
+    into v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted, v_applied, v_clamped, v_unresolved
+    from sums;
+
+    -- In id order, so that two batches never wait for each other; last, so that a hot account is held briefly.
+    perform 1 from budgets where account_id = any (v_accounts) order by account_id for update;
+    update budgets b
+    set cash_pending = b.cash_pending - s.cash_pending,
+      cash_posted = b.cash_posted + s.cash_posted,
+      cash_available = b.cash_available + s.cash_pending - s.cash_posted,
+      pv_pending = b.pv_pending - s.pv_pending,
+      pv_posted = b.pv_posted + s.pv_posted,
+      pv_available = b.pv_available + s.pv_pending - s.pv_posted
+    from unnest(v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted)
+      as s (account_id, cash_pending, cash_posted, pv_pending, pv_posted)
+    where b.account_id = s.account_id;
+
+    return query values ('applied', v_applied), ('clamped', v_clamped);
+    return query
+    select
+      case
+        when r.state is null then 'unmatched'
+        when r.state = 'pending' then 'not_posted'
+        else 'already_' || r.state
+      end,
+      count(*)
+    from unnest(v_unresolved) as u (place)
+    left join reservations r
+      on r.day = p_days[u.place] and r.tenant_id = p_tenants[u.place] and r.message_id = p_messages[u.place]
+      and r.generation = p_generations[u.place]
+    group by 1;
+  end loop;
+end $$;

@@ -1,0 +1,33 @@
+import { DatabaseError } from 'pg';
+import { PipelineError, asError } from '../../schemas/error.js';
+
+/**
+ * SQLSTATE classes and codes after which the same call may succeed: connection (08), transaction rollback such as
+ * serialization failure and deadlock (40), insufficient resources (53), operator intervention (57), lock not
+ * available (55P03), a standby that is still read-only (25006), I/O (58).
+ * PostgreSQL documentation, appendix A.
+ */
+const PASSING = /^(08...|40...|53...|57...|58...|55P03|25006)$/;
+
+/** A reservation with this key was inserted by another session in between: the same call then finds it. */
+const UNIQUE_VIOLATION = '23505';
+
+const isPassing = (cause: unknown): boolean => {
+  // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.
+  if (!(cause instanceof DatabaseError)) return true;
+  const { code = '' } = cause;
+  return PASSING.test(code) || code === UNIQUE_VIOLATION;
+};
+
+/** Anything that pg throws, with a verdict. The connection string never appears: it may hold a password. */
+export const postgresError = (thrown: unknown): PipelineError => {
+  if (thrown instanceof PipelineError) return thrown;
+  const { message } = asError(thrown);
+  return isPassing(thrown)
+    ? new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown)
+    : new PipelineError(
+        'postgres_refused',
+        `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
+        thrown,
+      );
+};

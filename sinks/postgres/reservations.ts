@@ -1,0 +1,185 @@
+import { DatabaseError } from 'pg';
+import type { EpochMs } from '../../schemas/brand.js';
+import { PipelineError } from '../../schemas/error.js';
+import type { Coordinates } from '../../schemas/record.js';
+import { numberArray, plainArray, textArray } from './array-literal.js';
+import { dayOf, reservationDays } from './days.js';
+import type { Database } from './pool.js';
+
+/** As processors/budget-reserve/reservations.ts has it, with what each field means. */
+interface Request {
+  readonly tenantId: string;
+  readonly businessLine: string;
+  readonly messageId: string;
+  readonly generation: number;
+  readonly createdAt: EpochMs;
+  readonly at: Coordinates;
+  readonly cashMicros: bigint;
+  readonly units: number;
+  readonly currency: string;
+  readonly unitsCap: number | null;
+  readonly cashCapMicros: bigint | null;
+}
+
+type Refused = 'unknown_account' | 'account_closed' | 'currency' | 'budget_cash' | 'budget_pv';
+
+type Decision =
+  | { readonly kind: 'reserved'; readonly cashMicros: bigint; readonly units: number }
+  | { readonly kind: 'duplicate' | 'idempotency_conflict'; readonly firstAt: Coordinates }
+  | { readonly kind: Refused | 'too_old' };
+
+interface Row {
+  readonly place: number;
+  readonly outcome: 'reserved' | 'duplicate' | 'idempotency_conflict' | Refused;
+  readonly stored_cash: bigint;
+  readonly stored_units: number;
+  readonly first_topic: string;
+  readonly first_partition: number;
+  readonly first_offset: bigint;
+}
+
+const RESERVE = {
+  name: 'reserve',
+  text: 'select * from reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
+};
+
+/** Places from 1 of distinct things, in order of first use. */
+class Places<T> {
+  readonly values: T[] = [];
+  readonly #places = new Map<string, number>();
+
+  of(name: string, value: T): number {
+    const known = this.#places.get(name);
+    if (known !== undefined) return known;
+    this.values.push(value);
+    this.#places.set(name, this.values.length);
+    return this.values.length;
+  }
+}
+
+const parameters = (batch: readonly Request[]): readonly unknown[] => {
+  const accounts = new Places<Request>();
+  const sources = new Places<Coordinates>();
+  const account: number[] = [];
+  const source: number[] = [];
+  for (const one of batch) {
+    const { tenantId, businessLine, currency, at } = one;
+    account.push(accounts.of(`${tenantId}\0${businessLine}\0${currency}`, one));
+    source.push(sources.of(`${at.topic}\0${at.partition}`, at));
+  }
+  return [
+    textArray(accounts.values.map(({ tenantId }) => tenantId)),
+    textArray(accounts.values.map(({ businessLine }) => businessLine)),
+    textArray(accounts.values.map(({ currency }) => currency)),
+    textArray(sources.values.map(({ topic }) => topic)),
+    numberArray(sources.values.map(({ partition }) => partition)),
+    numberArray(account),
+    numberArray(source),
+    numberArray(batch.map(({ at }) => at.offset)),
+    plainArray(batch.map(({ messageId }) => messageId)),
+    numberArray(batch.map(({ generation }) => generation)),
+    plainArray(batch.map(({ createdAt }) => dayOf(createdAt))),
+    numberArray(batch.map(({ cashMicros }) => cashMicros)),
+    numberArray(batch.map(({ units }) => units)),
+    numberArray(batch.map(({ cashCapMicros }) => cashCapMicros)),
+    numberArray(batch.map(({ unitsCap }) => unitsCap)),
+  ];
+};
+
+const decisionOf = (row: Row): Decision => {
+  switch (row.outcome) {
+    case 'reserved':
+      return { kind: 'reserved', cashMicros: row.stored_cash, units: row.stored_units };
+    case 'duplicate':
+    case 'idempotency_conflict':
+      return {
+        kind: row.outcome,
+        firstAt: {
+          topic: row.first_topic,
+          partition: row.first_partition,
+          offset: Number(row.first_offset),
+        },
+      };
+    case 'unknown_account':
+    case 'account_closed':
+    case 'currency':
+    case 'budget_cash':
+    case 'budget_pv':
+      return { kind: row.outcome };
+  }
+};
+
+/**
+ * Rounds in which no message occurs twice: the function takes each once. One round, but where Redis is away or one
+ * message id came under two idempotency keys.
+ */
+const rounds = (batch: readonly Request[]): number[][] => {
+  const seen = new Map<string, number>();
+  const result: number[][] = [];
+  for (const [index, { tenantId, messageId, generation }] of batch.entries()) {
+    const name = `${tenantId}\0${messageId}\0${generation}`;
+    const round = seen.get(name) ?? 0;
+    seen.set(name, round + 1);
+    (result[round] ??= []).push(index);
+  }
+  return result;
+};
+
+/** No partition for a row: its day was detached since we looked. */
+const CHECK_VIOLATION = '23514';
+
+const dayIsGone = (error: unknown): boolean =>
+  error instanceof PipelineError &&
+  error.cause instanceof DatabaseError &&
+  error.cause.code === CHECK_VIOLATION &&
+  error.cause.constraint === undefined;
+
+/** Direct mode of the ledger: one call of reserve() a batch, a row a message. */
+export const postgresReservations = (database: Database) => {
+  const days = reservationDays(database);
+
+  const ask = async (asked: readonly Request[]): Promise<readonly Decision[]> => {
+    const decisions: Decision[] = asked.map(({ cashMicros, units }) => ({
+      kind: 'reserved',
+      cashMicros,
+      units,
+    }));
+    // Only what differs from "reserved as asked" comes back.
+    for (const row of await database.query<Row>(RESERVE, parameters(asked)))
+      decisions[row.place - 1] = decisionOf(row);
+    return decisions;
+  };
+
+  const reserve = async (batch: readonly Request[]): Promise<readonly Decision[]> => {
+    const closed = await days.closed(new Set(batch.map(({ createdAt }) => dayOf(createdAt))));
+    const decisions: Decision[] = batch.map(() => ({ kind: 'too_old' }));
+    for (const round of rounds(batch)) {
+      const open = round.flatMap((index) => {
+        const request = batch[index];
+        return request === undefined || closed.has(dayOf(request.createdAt))
+          ? []
+          : [{ index, request }];
+      });
+      if (open.length === 0) continue;
+      const answers = await ask(open.map(({ request }) => request));
+      for (const [place, answer] of answers.entries()) {
+        const index = open[place]?.index;
+        if (index !== undefined) decisions[index] = answer;
+      }
+    }
+    return decisions;
+  };
+
+  return {
+    async reserve(batch: readonly Request[]): Promise<readonly Decision[]> {
+      try {
+        return await reserve(batch);
+      } catch (error) {
+        if (!dayIsGone(error)) throw error;
+        days.forget();
+        // All rounds are repeated: what is stored answers again.
+        return await reserve(batch);
+      }
+    },
+  };
+};

@@ -301,13 +301,16 @@ export interface ChainOptions {
   readonly metrics: ChainMetrics;
 }
 
-/** Several source topics share one changelog: partition = the source's, key = source topic, then the store's key. */
+/**
+ * Several source topics share one changelog: partition = the source's, key = source topic, then the store's key.
+ * No topic name has a |; a NUL would end the key in node-rdkafka.
+ */
 export const changelogKey = (sourceTopic: string, key: string): string =>
-  `${sourceTopic}\u0000${key}`;
+  `${sourceTopic}|${key}`;
 
 /** The store's key, or null where the entry belongs to another source topic. */
 export const storeKey = (sourceTopic: string, key: string): string | null =>
-  key.startsWith(`${sourceTopic}\u0000`) ? key.slice(sourceTopic.length + 1) : null;
+  key.startsWith(`${sourceTopic}|`) ? key.slice(sourceTopic.length + 1) : null;
 
 /** Input topic name to the contract's name, for one stage. */
 export const inputsOf = (definition: AnyStage): ReadonlyMap<string, string> =>

@@ -361,10 +361,11 @@ export class SinkTask<V> {
   private async close(): Promise<void> {
     this.closing = true;
     if (!this.consumer.native.isConnected()) return;
-    const owned = [...this.positions.values()];
-    if (owned.length > 0) this.unassign(owned);
     this.consumer.native.unsubscribe();
-    await this.consumer.take(1, 50).catch(() => []);
+    // The revocation that answers unsubscribe comes through a poll; without it handed back, disconnect hangs.
+    const bound = Date.now() + this.options.timing.shutdownDeadlineMs / 2;
+    while (this.positions.size > 0 && Date.now() < bound)
+      await this.consumer.take(1, 20).catch(() => []);
     await this.consumer.disconnect(this.options.timing.shutdownDeadlineMs);
   }
 }

@@ -271,11 +271,12 @@ export class TransactionSession {
     const end = Date.now() + this.options.timing.shutdownDeadlineMs;
     await this.drainFetch(() => false);
     if (this.consumer.native.isConnected()) {
-      const owned = this.assignment.partitions;
-      if (owned.length > 0) this.giveUp(owned);
       this.consumer.native.unsubscribe();
-      // The revocation that answers unsubscribe comes through a poll.
-      await this.consumer.take(1, 50).catch(() => []);
+      // The revocation that answers unsubscribe comes through a poll; without it handed back, disconnect hangs.
+      const bound = Date.now() + this.options.timing.shutdownDeadlineMs / 2;
+      while (this.assignment.partitions.length > 0 && Date.now() < bound) {
+        await this.consumer.take(1, 20).catch(() => []);
+      }
       await this.consumer.disconnect(Math.max(1_000, end - Date.now()));
     }
     await this.producer.disconnect(Math.max(1_000, end - Date.now()));
@@ -409,7 +410,7 @@ export class TransactionSession {
 
   private queueRevoke(partitions: TopicPartition[]): void {
     if (this.closing) {
-      this.unassign(partitions);
+      this.giveUp(partitions);
       return;
     }
     const event: Rebalance = { kind: 'revoke', partitions };

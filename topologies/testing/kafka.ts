@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import { Kafka, logLevel } from 'kafkajs';
+import type { Codec, Topic } from '../../schemas/record.js';
+import { ConsumerClient, ProducerClient } from '../runtime/rdkafka-client.js';
+import type { RawRecord, TopicPartition, Write } from '../runtime/raw-record.js';
+
+/** Topics of one test file on the real broker, under a prefix of their own; `close` deletes them. */
+export class TestKafka {
+  readonly prefix = `test-${randomUUID().slice(0, 8)}.`;
+  readonly brokers: string;
+  private readonly kafka: Kafka;
+  private readonly made: string[] = [];
+
+  constructor() {
+    const brokers = process.env['KAFKA_BROKERS'];
+    if (brokers === undefined) {
+      throw new Error('KAFKA_BROKERS is not set: npm run stack up, then set -a; . .stack/env');
+    }
+    this.brokers = brokers;
+    this.kafka = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING });
+  }
+
+  get client(): Readonly<Record<string, string>> {
+    return { 'metadata.broker.list': this.brokers };
+  }
+
+  async topics(
+    partitions: number,
+    names: readonly string[],
+    config: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const admin = this.kafka.admin();
+    await admin.connect();
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: names.map((topic) => ({
+        topic,
+        numPartitions: partitions,
+        replicationFactor: 1,
+        configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+      })),
+    });
+    await admin.disconnect();
+    this.made.push(...names);
+  }
+
+  /** Writes and waits until the broker has them. */
+  async write(writes: readonly Write[]): Promise<void> {
+    const producer = new ProducerClient(this.client);
+    await producer.connect(10_000);
+    await producer.produce(writes, 10_000);
+    await producer.flush(10_000);
+    await producer.disconnect(5_000);
+  }
+
+  /** All records of the partitions that a read_committed (or uncommitted) reader sees now. */
+  async read(
+    partitions: readonly TopicPartition[],
+    isolation = 'read_committed',
+  ): Promise<RawRecord[]> {
+    const consumer = new ConsumerClient({
+      ...this.client,
+      'group.id': `${this.prefix}reader`,
+      'isolation.level': isolation,
+    });
+    await consumer.connect(10_000);
+    const records: RawRecord[] = [];
+    const ended = new Set<number>();
+    consumer.native.on('partition.eof', ({ partition }) => ended.add(partition));
+    consumer.native.assign(partitions.map((one) => ({ ...one, offset: 0 })));
+    const deadline = Date.now() + 20_000;
+    while (ended.size < partitions.length && Date.now() < deadline)
+      records.push(...(await consumer.take(10_000, 100)));
+    consumer.native.unassign();
+    await consumer.disconnect(5_000);
+    return records;
+  }
+
+  async close(): Promise<void> {
+    const admin = this.kafka.admin();
+    await admin.connect();
+    if (this.made.length > 0) await admin.deleteTopics({ topics: this.made });
+    await admin.disconnect();
+  }
+}
+
+export const textCodec: Codec<string> = {
+  encode: (value) => Buffer.from(value, 'utf8'),
+  decode: (bytes) => bytes.toString('utf8'),
+};
+export const textTopic = (name: string): Topic<string> => ({ name, codec: textCodec });
+
+/** Resolves once `holds` does; fails with `what` after the deadline. No test sleeps instead. */
+export const eventually = async (
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  deadlineMs = 20_000,
+): Promise<void> => {
+  const end = Date.now() + deadlineMs;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not in ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};

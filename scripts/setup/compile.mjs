@@ -1,5 +1,5 @@
 // @ts-check
-import { readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../../infra/stack/cache.mjs';
 import { root } from '../../infra/stack/paths.mjs';
@@ -11,12 +11,13 @@ const settings = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 const stamp = join(root, 'dist', '.millrace-built');
 
 /**
- * Compiles to dist/ when a source is newer than the last compilation.
+ * Compiles to dist/ when a source has changed since the last compilation. Not only when one is
+ * newer: a checkout of an older commit has sources of another time, too.
  * @param {Progress} progress
  */
 export async function compile(progress) {
   const newest = await newestSource();
-  if (newest <= (await changedAt(stamp))) return;
+  if ((await readFile(stamp, 'utf8').catch(() => '')) === String(newest)) return;
   await progress.step('tsc', () =>
     runCommand(
       process.execPath,
@@ -29,8 +30,7 @@ export async function compile(progress) {
     ),
   );
   // The time of the newest source seen, not of now: one saved while tsc ran must count as newer.
-  await writeFile(stamp, '');
-  await utimes(stamp, new Date(), new Date(newest));
+  await writeFile(stamp, String(newest));
 }
 
 async function newestSource() {

@@ -35,6 +35,10 @@ export async function withStack({ program, usage }, args) {
       signal,
     });
     return signal.aborted ? interruptCode(signal) : code;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    progress.say('interrupted');
+    return interruptCode(signal);
   } finally {
     if (args.includes('--keep')) progress.say('stack            kept; npm run stack down stops it');
     else await down({ progress, except: before });

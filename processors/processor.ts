@@ -41,6 +41,8 @@ export type GlobalTable<V> = Pick<StateStore<V>, 'get' | 'entries'>;
 /** All that a decision may look at besides its record and fact. */
 export interface View<C extends Contract> {
   readonly now: EpochMs;
+  /** The source partition whose state this is. */
+  readonly partition?: number;
   readonly state: { readonly [K in keyof C['state']]: StateStore<C['state'][K]> };
   readonly tables: { readonly [K in keyof C['tables']]: GlobalTable<C['tables'][K]> };
 }

@@ -36,6 +36,8 @@ const readKind = (
   }
   for (const name of missing)
     errors.push(`${kind}.yaml: \${${name}} is not set in the environment`);
+  // What follows from an empty value says nothing new.
+  if (missing.size > 0) return undefined;
   const parsed = configSchemas[kind].safeParse(raw);
   if (parsed.success) return parsed.data;
   for (const issue of parsed.error.issues)

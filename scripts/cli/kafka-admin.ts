@@ -1,8 +1,11 @@
 import type { Admin } from 'kafkajs';
-import { Kafka, logLevel } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import { PipelineError, asError } from '../../schemas/error.js';
 import type { KafkaEnvironment } from '../../topologies/config.js';
 import { kafkajsConnection } from '../../topologies/kafka-connection.js';
+
+// CommonJS without names that Node can see.
+const { Kafka, logLevel } = kafkajs;
 
 /** A person waits: an address that does not answer is named within seconds. */
 const CONNECT_MS = 2_000;

@@ -1,8 +1,11 @@
 import type { Admin } from 'kafkajs';
-import { ConfigResourceTypes, ConfigSource } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import { PipelineError } from '../../schemas/error.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
 import type { ClusterTopic, ConfigDrift } from './plan.js';
+
+// CommonJS without names that Node can see.
+const { ConfigResourceTypes, ConfigSource } = kafkajs;
 
 const READY_DEADLINE_MS = 60_000;
 const POLL_MS = 100;

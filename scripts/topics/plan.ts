@@ -65,6 +65,8 @@ const sameSetting = (found: string | undefined, wanted: string): boolean =>
   found === wanted || (found !== undefined && wanted !== '' && Number(found) === Number(wanted));
 
 /** Why we refuse, and the way that keeps order and state. */
-export const conflictAdvice = ({ topic, wanted, found }: PartitionConflict): string =>
-  `${topic} has ${found} partitions, the table says ${wanted}. Partition counts are never changed: keys would move to other partitions, away from their order, their dedupe sets and their claims. ` +
-  `For another count: start an installation under a new TOPIC_PREFIX with --partitions ${found === wanted ? wanted : found}, point producers at it, and let the old one drain (millrace status shows when). To keep this one, run with --partitions ${found}.`;
+export const conflictAdvice = (conflicts: readonly PartitionConflict[]): readonly string[] => [
+  ...conflicts.map(({ topic, wanted, found }) => `${topic} has ${found} partitions, not ${wanted}`),
+  'Partition counts are never changed: keys would move to other partitions, away from their order, their dedupe entries and their claims.',
+  `To keep what is there: --partitions ${conflicts[0]?.found ?? 0}. For another count: a new installation under another TOPIC_PREFIX; point producers at it and let this one drain (millrace status shows when).`,
+];

@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import type { Cli } from './cli/cli.js';
+import { processCli } from './cli/cli.js';
+import { explain } from './cli/exit.js';
+import { surroundings } from './cli/stack-env.js';
+import { produce } from './commands/produce.js';
+import { schemasRegister } from './commands/schemas-register.js';
+import { topicsApply } from './commands/topics-apply.js';
+
+const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
+  const parent = new Command(name).description(description);
+  for (const one of commands) parent.addCommand(one);
+  return parent;
+};
+
+/** All commands. A new one: its file in commands/, a line here. */
+const program = (cli: Cli): Command => {
+  const root = new Command('millrace')
+    .description(
+      'Delivers messages from Kafka: decides once, pays once, sends once.\nConnections come from the environment (KAFKA_BROKERS, ...), or from .stack/env where that is unset.',
+    )
+    .addHelpText(
+      'after',
+      `
+First steps, on a running stack (npm run stack up):
+  $ millrace topics apply
+  $ millrace schemas register
+  $ millrace config apply
+  $ millrace run
+  $ millrace produce --count 100
+  $ millrace status
+
+Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
+    );
+  root.addCommand(group('topics', 'The topics of an installation', topicsApply(cli)));
+  root.addCommand(group('schemas', 'Schemas in the registry', schemasRegister(cli)));
+  root.addCommand(produce(cli));
+  return root;
+};
+
+/** commander ends the process on its own unless each command is told not to. */
+const withoutExit = (command: Command): void => {
+  command.exitOverride();
+  command.commands.forEach(withoutExit);
+};
+
+/** Runs one command line; sets the exit code and lets the process end by itself. */
+export const main = async (argv: readonly string[]): Promise<void> => {
+  const cli = processCli(surroundings(process.env));
+  const root = program(cli);
+  withoutExit(root);
+  try {
+    await root.parseAsync(argv);
+  } catch (thrown) {
+    process.exitCode = explain(
+      thrown,
+      (line) => {
+        process.stderr.write(`${line}\n`);
+      },
+      process.env['MILLRACE_DEBUG'] === '1',
+    );
+  }
+};

@@ -1,0 +1,1 @@
+select transfer_id from transfers where transfer_id = any ($1::text[])

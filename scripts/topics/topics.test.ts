@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { readEnvironment } from '../../topologies/config.js';
 import { topicTable } from '../../topologies/topic-table.js';
 import { withAdmin } from '../cli/kafka-admin.js';
 import { alterTopics, clusterTopics, createTopics } from './cluster.js';
 import { conflictAdvice, planTopics } from './plan.js';
 
+const WAIT = { timeout: 10_000, interval: 50 } as const;
 const { kafka } = readEnvironment(process.env, ['kafka']);
 const prefix = `test-topics-${randomUUID().slice(0, 8)}.`;
 const whole = topicTable({ prefix, channels: [], tenantsWithOwnIngest: [], partitions: 2 });
@@ -32,17 +33,23 @@ describe('topics apply', () => {
         { topic, setting: 'retention.ms', wanted: '1000', found: '' },
         { topic, setting: 'max.compaction.lag.ms', wanted: '123456', found: '' },
       ]);
-      const { drift } = planTopics(table, await clusterTopics(admin, names));
-      expect(drift).toEqual([
-        { topic, setting: 'retention.ms', wanted: '1209600000', found: '1000' },
-      ]);
+      // A broker shows a change once the controller's log has reached it.
+      const drift = await vi.waitFor(async () => {
+        const plan = planTopics(table, await clusterTopics(admin, names));
+        expect(plan.drift).toEqual([
+          { topic, setting: 'retention.ms', wanted: '1209600000', found: '1000' },
+        ]);
+        return plan.drift;
+      }, WAIT);
       await alterTopics(admin, drift);
-      const [found] = await clusterTopics(admin, [topic]);
-      expect(found?.config).toMatchObject({
-        'retention.ms': '1209600000',
-        'max.compaction.lag.ms': '123456',
-        'cleanup.policy': 'delete',
-      });
+      await vi.waitFor(async () => {
+        const [found] = await clusterTopics(admin, [topic]);
+        expect(found?.config).toMatchObject({
+          'retention.ms': '1209600000',
+          'max.compaction.lag.ms': '123456',
+          'cleanup.policy': 'delete',
+        });
+      }, WAIT);
     });
   });
 

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
+  fstatSync,
   openSync,
   readFileSync,
   renameSync,
@@ -18,7 +19,9 @@ import { until } from './wait.mjs';
 
 /**
  * What we remember of a process we started.
- * @typedef {{ name: string, pid: number, identity: string, startedAt: string, portBase: number }} ProcessRecord
+ * @typedef {{ name: string, pid: number, identity: string, startedAt: string, portBase: number,
+ *   logFrom: number }} ProcessRecord
+ *   logFrom: size of its log before it wrote to it
  *
  * @typedef {{ command: string, args: string[], cwd?: string, env?: NodeJS.ProcessEnv,
  *   argv0?: string, uid?: number, gid?: number }} Launch
@@ -62,6 +65,7 @@ export async function start(name, launch, portBase) {
   makeStackDirs();
   const { command, args, ...options } = launch;
   const log = openLog(name);
+  const logFrom = fstatSync(log).size;
   try {
     const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', log, log] });
     await once(child, 'spawn');
@@ -74,6 +78,7 @@ export async function start(name, launch, portBase) {
       identity: identityOf(pid) ?? 'gone',
       startedAt: new Date().toISOString(),
       portBase,
+      logFrom,
     };
     writeFileSync(recordFile(name), `${JSON.stringify(record)}\n`);
     return record;
@@ -136,11 +141,23 @@ function openLog(name) {
 /**
  * @param {string} name
  * @param {number} count
+ * @param {number} [from] size of the log at the time that is of interest
  */
-export function lastLogLines(name, count) {
+export function lastLogLines(name, count, from = 0) {
   try {
-    return readFileSync(logFile(name), 'utf8').trimEnd().split('\n').slice(-count);
+    const text = readFileSync(logFile(name)).subarray(from).toString();
+    return text.trimEnd().split('\n').slice(-count);
   } catch {
     return [];
   }
+}
+
+/**
+ * What a process said last since it was started, without the frames of a Java stack: they fill the
+ * screen and push the reason off it.
+ * @param {string} name
+ */
+export function lastWords(name) {
+  const lines = lastLogLines(name, 200, recordOf(name)?.logFrom);
+  return lines.filter((line) => !/^\s+(at |\.\.\. \d)/.test(line)).slice(-12);
 }

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { logFile, makeStackDirs, runDir } from './paths.mjs';
 import { identityFromStat, identityOf, isAlive } from './process-identity.mjs';
 import { stateOf } from './status.mjs';
-import { lastLogLines, recordOf, running, start, stop } from './supervision.mjs';
+import { lastLogLines, lastWords, recordOf, running, start, stop } from './supervision.mjs';
 import { until } from './wait.mjs';
 
 const name = `test-${process.pid}`;
@@ -34,6 +34,15 @@ describe('a process of the stack', () => {
     await until(() => lastLogLines(name, 1).includes('deaf'), { deadlineMs: 10_000 });
     expect(await stop(name, { signal: 'SIGTERM', graceMs: 300 })).toBe('killed');
     expect(running(name)).toBeNull();
+  });
+
+  test('that dies has its last words shown, of this start only and without stack frames', async () => {
+    const say = (text: string) => ({ command: 'printf', args: [text] });
+    await start(name, say('words of an earlier start\\n'), 29_000);
+    await until(() => running(name) === null, { deadlineMs: 10_000 });
+    await start(name, say('the reason\\n\\tat x.Y(Z.java:1)\\n'), 29_000);
+    await until(() => running(name) === null, { deadlineMs: 10_000 });
+    expect(lastWords(name)).toEqual(['the reason']);
   });
 
   test('whose program is missing is an answer in words', async () => {

@@ -7,7 +7,7 @@ import { describe, OperatorError } from './operator-error.mjs';
 import { makeStackDirs, logFile } from './paths.mjs';
 import { portBase, portsFrom, refuseClashes } from './ports.mjs';
 import { isAlive } from './process-identity.mjs';
-import { lastLogLines, running, start } from './supervision.mjs';
+import { lastWords, running, start } from './supervision.mjs';
 import { DeadlineError, until } from './wait.mjs';
 /** @import { Component, StartContext } from './components.mjs' */
 /** @import { Endpoint } from './endpoints.mjs' */
@@ -132,7 +132,7 @@ const diedAtStart = (name) =>
   new OperatorError(
     `${name}: it ended while starting; above are the last lines of ${logFile(name)}`,
     'Run again; if it repeats, npm run stack reset forgets its data.',
-    lastLogLines(name, 12),
+    lastWords(name),
   );
 
 /**
@@ -143,7 +143,7 @@ const notReady = (name, deadlineMs) =>
   new OperatorError(
     `${name}: it runs but does not answer within ${deadlineMs / 1000} s; its log: ${logFile(name)}`,
     'Stop and start it: npm run stack down && npm run stack up',
-    lastLogLines(name, 12),
+    lastWords(name),
   );
 
 /**

@@ -1,7 +1,7 @@
-import type { BreakerLevel, ChannelWindow } from '../../schemas/generated/records.js';
-import type { PartitionSlice } from '../../schemas/record.js';
+import type { ChannelWindow } from '../../schemas/generated/records.js';
+import type { PartitionSlice, Topic } from '../../schemas/record.js';
 import { influxQl } from './influxql.js';
-import { levelPoint, windowPoint } from './points.js';
+import { windowPoint } from './points.js';
 import type { InfluxSettings } from './settings.js';
 import { pointKey, storedRevisions } from './stored-revisions.js';
 import { writePoints } from './write-points.js';
@@ -28,35 +28,24 @@ export const channelWindowWriter = (settings: InfluxSettings) => {
   };
 };
 
-/** What the `windows` worker writes to InfluxDB, shaped as the sink task gives it. */
-export interface ChannelWindows {
-  readonly writeWindows: (slices: readonly PartitionSlice<ChannelWindow>[]) => Promise<readonly []>;
-  /** Changes of level; heartbeats say nothing new and are left out. */
-  readonly writeLevels: (slices: readonly PartitionSlice<BreakerLevel>[]) => Promise<readonly []>;
-  readonly close: () => Promise<void>;
-}
-
-const valuesOf = <V>(slices: readonly PartitionSlice<V>[]): readonly V[] =>
-  slices.flatMap(({ records }) => records.map(({ value }) => value));
-
-/** Neither write moves a partition to another owner: offsets are the group's, committed after the write. */
-export const channelWindows = (settings: InfluxSettings): ChannelWindows => {
-  const writeWindows = channelWindowWriter(settings);
-  const write = writePoints(settings);
+/** The writer as a sink of `windows`. Its offsets are the group's, committed after the write. */
+export const channelWindowSink = (
+  settings: InfluxSettings,
+  windows: Topic<ChannelWindow>,
+): {
+  readonly name: string;
+  readonly topics: readonly Topic<ChannelWindow>[];
+  readonly load: null;
+  readonly write: (slices: readonly PartitionSlice<ChannelWindow>[]) => Promise<readonly never[]>;
+} => {
+  const write = channelWindowWriter(settings);
   return {
-    writeWindows: async (slices) => {
-      await writeWindows(valuesOf(slices));
+    name: 'influx-windows',
+    topics: [windows],
+    load: null,
+    write: async (slices) => {
+      await write(slices.flatMap(({ records }) => records.map(({ value }) => value)));
       return [];
     },
-    writeLevels: async (slices) => {
-      await write(
-        valuesOf(slices)
-          .filter(({ heartbeat }) => !heartbeat)
-          .map(levelPoint),
-      );
-      return [];
-    },
-    // Nothing is kept back: what was written is stored, the rest is read again from Kafka.
-    close: () => Promise.resolve(),
   };
 };

@@ -27,7 +27,7 @@ const errorsOf = (): string => {
 
 test('the demo folder is valid, and ${NAME} comes from the environment', () => {
   const config = readConfigFolder(folder, variables);
-  expect(config.channels[0]?.providers[0]?.url).toBe('http://127.0.0.1:1/aliyun');
+  expect(config.channels[0]?.providers[0]?.url).toBe('http://127.0.0.1:1/aliyun-sms');
   expect(config.windows.lengthMs).toBe(10_000);
 });
 

@@ -1,9 +1,15 @@
+import type { ScopeState } from '../processors/breaker/scope.js';
 import { claimCodec } from '../processors/send/claim-codec.js';
 import type { Claim } from '../processors/send/claim.js';
 import { retryDelayOf } from '../processors/send/retry.js';
+import type { MergeState } from '../processors/windows/merge-state.js';
+import type { WindowPartial } from '../processors/windows/partial.js';
+import type { WindowPartials } from '../processors/windows/partials.js';
+import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
 import type { Lane, MessageRouted } from '../schemas/generated/records.js';
-import type { Topic, TopicFamily } from '../schemas/record.js';
+import { internalJson } from '../schemas/internal-codec.js';
+import type { Codec, Topic, TopicFamily } from '../schemas/record.js';
 import type { RecordName, RecordTypes } from '../schemas/record-types.js';
 import type { Codecs } from '../schemas/topic-codecs.js';
 import { RETRY_DELAYS, RETRY_DELAY_MS, topicNames } from './topic-names.js';
@@ -85,8 +91,43 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     levels: topic('BreakerLevel', names.breakerLevels),
     commands: topic('BreakerCommand', names.breakerCommands),
     config: topic('ConfigEntry', names.config),
+    partials: {
+      name: names.internal.windowsPartials,
+      codec: internalJson<WindowPartial>(1),
+    } satisfies Topic<WindowPartial>,
+    windowsOpen: {
+      name: names.internal.windowsOpen,
+      codec: internalJson<WindowPartials['state']['open']>(1),
+    } satisfies Topic<WindowPartials['state']['open']>,
+    windowsMerging: {
+      name: names.internal.windowsMerging,
+      codec: internalJson<MergeState>(1),
+    } satisfies Topic<MergeState>,
+    breakerScopes: {
+      name: names.internal.breakerScopes,
+      codec: internalJson<ScopeState>(1),
+    } satisfies Topic<ScopeState>,
     /** Whole records of unknown attempts; the runtime writes null, a tombstone, without the codec. */
-    unknown: { name: names.internal.unknown, codec: unknownCodec },
+    unknown: { name: names.internal.unknown, codec: unknownCodec } satisfies Topic<MessageRouted>,
+    unknownResolved: {
+      name: names.internal.unknown,
+      codec: unknownCodec as Codec<MessageRouted | null>,
+    } satisfies Topic<MessageRouted | null>,
+    /** feedback and refused as settle reads them: the few fields that mean money. */
+    settled: [
+      {
+        name: names.feedback,
+        codec: codecs.project(
+          'DeliveryFeedback',
+          names.feedback,
+          SETTLED_FEEDBACK,
+        ) as Codec<Settled>,
+      },
+      {
+        name: names.refused,
+        codec: codecs.project('MessageRefused', names.refused, SETTLED_REFUSAL) as Codec<Settled>,
+      },
+    ] satisfies Topic<Settled>[],
   };
 };
 

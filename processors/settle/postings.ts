@@ -2,8 +2,20 @@ import type { DeliveryFeedback, MessageRefused } from '../../schemas/generated/r
 import type { PartitionSlice } from '../../schemas/record.js';
 import type { Posting, PostingSlice } from './settlements.js';
 
+/** The fields that settle decodes; it skips the rest. */
+export const SETTLED_FEEDBACK = [
+  'settlement',
+  'messageId',
+  'tenantId',
+  'createdAt',
+  'generation',
+] as const;
+export const SETTLED_REFUSAL = [...SETTLED_FEEDBACK, 'retryable'] as const;
+
 /** What settle reads. */
-export type Settled = DeliveryFeedback | MessageRefused;
+export type Settled =
+  | Pick<DeliveryFeedback, (typeof SETTLED_FEEDBACK)[number]>
+  | Pick<MessageRefused, (typeof SETTLED_REFUSAL)[number]>;
 
 /**
  * What an event means for its reservation; null: nothing. The event decided it (send with the provider's answer in

@@ -305,8 +305,7 @@ export interface ChainOptions {
  * Several source topics share one changelog: partition = the source's, key = source topic, then the store's key.
  * No topic name has a |; a NUL would end the key in node-rdkafka.
  */
-export const changelogKey = (sourceTopic: string, key: string): string =>
-  `${sourceTopic}|${key}`;
+export const changelogKey = (sourceTopic: string, key: string): string => `${sourceTopic}|${key}`;
 
 /** The store's key, or null where the entry belongs to another source topic. */
 export const storeKey = (sourceTopic: string, key: string): string | null =>

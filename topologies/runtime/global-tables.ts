@@ -73,7 +73,7 @@ export class GlobalTables {
     const { reader, prepare, partitionsOf } = this.options;
     const from: { topic: string; partition: number; offset: number }[] = [];
     for (const [topic, table] of this.tables) {
-      for (let partition = 0; partition < (await partitionsOf(topic)); partition++) {
+      for (let partition = 0; partition < partitionsOf(topic); partition++) {
         const records: RawRecord[] = [];
         await reader.read({ topic, partition }, (record) => records.push(record));
         await prepare(records.map(({ value }) => value));
@@ -116,6 +116,6 @@ export interface GlobalTablesOptions {
   readonly reader: ChangelogReader;
   /** Fetches the writer schemas that these values need. */
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
-  readonly partitionsOf: (topic: string) => Promise<number>;
+  readonly partitionsOf: (topic: string) => number;
   readonly onError: (error: Error) => void;
 }

@@ -1,3 +1,4 @@
+import type { EpochMs } from '../../schemas/brand.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { KafkaRecord, PartitionSlice, Topic } from '../../schemas/record.js';
 import {
@@ -16,6 +17,9 @@ import {
 import type { GroupProtocol, SessionTiming } from './transaction-session.js';
 
 const WAIT_MS = 100;
+const IDLE_EVERY_MS = 1_000;
+/** A record made so long ago is visible by now: its transaction has ended or was timed out (rule 11), twice over. */
+const UNSEEN_MS = 10_000;
 const RETRY_PAUSE_MS = { first: 100, most: 5_000 } as const;
 
 /** Something outside Kafka that stores input offsets together with their effect, or whose effect may repeat. */
@@ -34,6 +38,8 @@ export interface Sink<V> {
    * @throws PipelineError with verdict retry: the slices are given again
    */
   readonly write: (slices: readonly PartitionSlice<V>[]) => Promise<readonly TopicPartition[]>;
+  /** At least every second while nothing is left to read: everything these partitions held at `at` is stored. */
+  readonly caughtUp?: (partitions: readonly TopicPartition[], at: EpochMs) => Promise<void>;
 }
 
 export interface SinkTaskOptions {
@@ -76,6 +82,7 @@ export class SinkTask<V> {
   private stopping = false;
   private closing = false;
   private waitingFrom: number | null = null;
+  private idleAt = 0;
 
   constructor(sink: Sink<V>, options: SinkTaskOptions) {
     this.sink = sink;
@@ -156,7 +163,11 @@ export class SinkTask<V> {
     while (this.rebalances[0] !== undefined) await this.carryOut(this.rebalances[0]);
     const records = await this.take();
     const slices = await this.persist(() => this.slices(records));
-    if (slices === undefined || slices.length === 0) return;
+    if (slices === undefined) return;
+    if (slices.length === 0) {
+      await this.idle();
+      return;
+    }
     const started = performance.now();
     const lost = await this.persist(() => this.sink.write(slices));
     if (lost === undefined) return;
@@ -172,6 +183,17 @@ export class SinkTask<V> {
     this.consumer.native.commit(
       slices.map(({ topic, partition, next }) => ({ topic, partition, offset: next })),
     );
+  }
+
+  private async idle(): Promise<void> {
+    const { caughtUp } = this.sink;
+    const now = Date.now();
+    if (caughtUp === undefined || now - this.idleAt < IDLE_EVERY_MS || this.positions.size === 0)
+      return;
+    const read = this.partitions.filter((one) => this.lag(one) === 0);
+    if (read.length === 0) return;
+    this.idleAt = now;
+    await this.persist(() => caughtUp(read, now - UNSEEN_MS));
   }
 
   private async take(): Promise<RawRecord[]> {

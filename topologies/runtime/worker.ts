@@ -3,7 +3,7 @@ import { PipelineError, asError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
 import { type AnyStage, type Topology, topicsOf } from '../topology.js';
 import { changelogsOf, chainStages } from './chain-stages.js';
-import { ChangelogReader } from './changelog-reader.js';
+import type { ChangelogReader } from './changelog-reader.js';
 import { GlobalTables } from './global-tables.js';
 import type { Health } from './health.js';
 import type { Logger } from './log.js';
@@ -27,7 +27,8 @@ export interface WorkerOptions {
   readonly health: Health;
   readonly metrics: WorkerMetrics;
   readonly log: Logger;
-  readonly partitionsOf: (topic: string) => Promise<number>;
+  readonly partitionsOf: (topic: string) => number;
+  readonly reader: ChangelogReader;
 }
 
 export interface TaskSettings {
@@ -53,7 +54,7 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.options = options;
-    this.reader = new ChangelogReader(options.client, groupOf(options.prefix, 'restore'));
+    this.reader = options.reader;
   }
 
   /** Ids that this worker's transactions will have; each must be held by one worker only. */
@@ -131,7 +132,6 @@ export class Worker {
       );
     } finally {
       await this.tables.close();
-      await this.reader.close();
     }
   }
 

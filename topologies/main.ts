@@ -1,0 +1,310 @@
+import { channelsOf, lanesOf, tenantsOf } from '../processors/configuration.js';
+import { recipientHash } from '../processors/recipient-hash.js';
+import { postingSlice } from '../processors/settle/postings.js';
+import { asError, PipelineError } from '../schemas/error.js';
+import { LANES, type Lane } from '../schemas/generated/records.js';
+import { schemaRegistry } from '../schemas/registry.js';
+import { openCodecs } from '../schemas/topic-codecs.js';
+import { startCallbacks } from '../sinks/callbacks/server.js';
+import { breakerLevelSink } from '../sinks/influx/breaker-levels.js';
+import { channelWindowSink } from '../sinks/influx/channel-windows.js';
+import { postgresAttempts } from '../sinks/postgres/attempts.js';
+import { openDatabase } from '../sinks/postgres/pool.js';
+import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
+import { postgresReservations } from '../sinks/postgres/reservations.js';
+import { postgresSettlements } from '../sinks/postgres/settlements.js';
+import { lockSlots } from '../sinks/postgres/slot-lock.js';
+import { ProviderGates } from '../sinks/providers/dispatch.js';
+import { receiptFormats } from '../sinks/providers/index.js';
+import { connectRedis } from '../sinks/redis/client.js';
+import { redisFirstSeen } from '../sinks/redis/first-seen.js';
+import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
+import { intake, sending } from './delivery.js';
+import { rdkafkaConnection } from './kafka-connection.js';
+import { measurement, receiving } from './measurement.js';
+import { readPublishedConfig } from './published-config.js';
+import { ChangelogReader } from './runtime/changelog-reader.js';
+import { Health } from './runtime/health.js';
+import { createLog, type Logger } from './runtime/log.js';
+import { partitionCounts, requireTopics } from './runtime/metadata.js';
+import { WorkerMetrics } from './runtime/metrics.js';
+import { ReceiptProducer } from './runtime/receipt-producer.js';
+import { Worker, groupOf } from './runtime/worker.js';
+import { topicNames } from './topic-names.js';
+import { topicSchemas, topicTable } from './topic-table.js';
+import { typedTopics } from './topics.js';
+
+/** Stages that a worker runs: docs/architecture.md says what each group holds. */
+export const WORKER_GROUPS = ['intake', 'send', 'settle', 'windows'] as const;
+export type WorkerGroup = (typeof WORKER_GROUPS)[number];
+
+export interface RunOptions {
+  /** Which stages; default all. */
+  readonly only?: readonly WorkerGroup[];
+  /** Which lanes of intake and send; default all. */
+  readonly lanes?: readonly Lane[];
+  /** Overrides SLOT: the numbered place of this worker. */
+  readonly slot?: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborted: stop taking, finish, commit, leave. */
+  readonly signal: AbortSignal;
+  readonly onReady?: (ready: {
+    readonly healthPort: number;
+    readonly callbackPort: number | null;
+  }) => void;
+}
+
+/** Calls of providers under way per task; more waits in Kafka. */
+const MAX_IN_FLIGHT = 8_000;
+const SINK_BATCH = 2_000;
+const RETRY_MS = { first: 250, most: 5_000 } as const;
+
+/**
+ * Runs a worker until the signal: reads environment and configuration, joins sinks to processors, restores, works.
+ * @throws PipelineError whose message says what a person must do
+ */
+export const runWorker = async (options: RunOptions): Promise<void> => {
+  const environment = readEnvironment(options.environment, ENVIRONMENT_GROUPS);
+  const log = createLog(environment.worker.logLevel, { worker: options.only?.join('+') ?? 'all' });
+  const health = new Health();
+  const metrics = new WorkerMetrics();
+  const healthPort = await health.listen(environment.worker.healthPort, metrics.registry);
+  const closers: (() => Promise<unknown>)[] = [() => health.close()];
+  try {
+    await assemble(options, environment, { log, health, metrics, healthPort, closers });
+  } finally {
+    for (const close of closers.reverse()) {
+      await close().catch((error: unknown) => {
+        log.warn({ err: asError(error) }, 'closing');
+      });
+    }
+    log.info('stopped');
+  }
+};
+
+interface Surroundings {
+  readonly log: Logger;
+  readonly health: Health;
+  readonly metrics: WorkerMetrics;
+  readonly healthPort: number;
+  /** Run in reverse at the end. */
+  readonly closers: (() => Promise<unknown>)[];
+}
+
+const assemble = async (
+  options: RunOptions,
+  environment: Environment,
+  { log, health, metrics, healthPort, closers }: Surroundings,
+): Promise<void> => {
+  const { prefix } = environment.kafka;
+  const slot = options.slot ?? environment.worker.slot;
+  const groups = new Set(options.only ?? WORKER_GROUPS);
+  const lanes = options.lanes ?? LANES;
+  const client = rdkafkaConnection(environment.kafka);
+  const names = topicNames(prefix);
+
+  /** A dependency that is away at the start is waited for, and readiness names it. */
+  const patiently = <T>(attempt: () => Promise<T>) => waitFor(attempt, health, log, options.signal);
+
+  const counts = await partitionCounts(client);
+  requireTopics(counts, [names.config]);
+  const codecs = await patiently(() =>
+    openCodecs(schemaRegistry(environment.registry), [
+      { topic: names.config, record: 'ConfigEntry' },
+    ]),
+  );
+  const reader = new ChangelogReader(client, groupOf(prefix, 'restore'));
+  closers.push(() => reader.close());
+  const configTopic = { name: names.config, codec: codecs.of('ConfigEntry', names.config) };
+  const published = await patiently(() =>
+    readPublishedConfig(configTopic, counts.get(names.config) ?? 0, reader, codecs.prepare),
+  );
+  const channels = [...channelsOf(published).values()];
+  const maxBatch = lanesOf(published).maxBatch;
+  const table = topicTable({
+    prefix,
+    channels: channels.map(({ name }) => name),
+    tenantsWithOwnIngest: [...tenantsOf(published).values()]
+      .filter((tenant) => tenant.ownIngest)
+      .map(({ id }) => id),
+  });
+  requireTopics(
+    counts,
+    table.map(({ name }) => name),
+  );
+  await patiently(() => codecs.open(topicSchemas(table)));
+  const topics = typedTopics({
+    prefix,
+    codecs,
+    channels: channels.map(({ name }) => name),
+    tenantsWithOwnIngest: [...tenantsOf(published).values()]
+      .filter((tenant) => tenant.ownIngest)
+      .map(({ id }) => id),
+  });
+
+  const worker = new Worker({
+    client,
+    prefix,
+    groupProtocol: environment.kafka.groupProtocol,
+    slot,
+    deadLetters: names.deadLetters,
+    codecs,
+    health,
+    metrics,
+    log,
+    reader,
+    partitionsOf: (topic) => counts.get(topic) ?? 0,
+  });
+  const delivery = {
+    recipientHash: recipientHash(environment.worker.recipientHashKey),
+    topicPrefix: prefix,
+  };
+  const database = openDatabase({ databaseUrl: environment.postgres.url });
+  closers.push(() => database.close());
+  const batchOf = (lane: Lane): number => maxBatch[lane] ?? 1_000;
+
+  if (groups.has('intake')) {
+    const redis = connectRedis({ url: environment.redis.url });
+    closers.push(() => Promise.resolve(redis.disconnect()));
+    const firstSeen = redisFirstSeen({
+      redis,
+      topicPrefix: prefix,
+      onDegraded: (error) => {
+        health.degraded('redis', error.message);
+      },
+      onRecovered: () => {
+        health.recovered('redis');
+      },
+    });
+    const ports = { firstSeen, reservations: postgresReservations(database) };
+    for (const lane of lanes) {
+      worker.add(intake(lane, topics, delivery), ports, {
+        maxBatch: batchOf(lane),
+        maxInFlight: 1,
+      });
+    }
+  }
+  if (groups.has('send')) {
+    const providers = new ProviderGates({
+      environment: options.environment,
+      unusable: (provider, error) => {
+        log.error({ provider, err: asError(error) }, 'provider cannot be used: its messages wait');
+      },
+    });
+    closers.push(() => providers.close());
+    options.signal.addEventListener('abort', () => {
+      providers.stop();
+    });
+    for (const lane of lanes) {
+      worker.add(
+        sending(lane, topics, delivery),
+        { providers },
+        { maxBatch: batchOf(lane), maxInFlight: MAX_IN_FLIGHT },
+      );
+    }
+  }
+  let callbackPort: number | null = null;
+  if (groups.has('settle')) {
+    const settlements = postgresSettlements(database, groupOf(prefix, 'settle'));
+    const attemptsConsumer = groupOf(prefix, 'attempts');
+    const attempts = postgresAttempts(database, attemptsConsumer);
+    worker
+      .sink(
+        {
+          name: 'settle',
+          topics: topics.settled,
+          load: settlements.loadOffsets,
+          write: async (slices) => {
+            const answer = await settlements.apply(slices.map(postingSlice));
+            return answer.kind === 'lost' ? answer.lost : [];
+          },
+        },
+        SINK_BATCH,
+      )
+      .sink(
+        {
+          name: 'attempts',
+          topics: [topics.feedback],
+          load: attempts.loadOffsets,
+          write: async (slices) => {
+            const answer = await attempts.apply(slices);
+            return answer.kind === 'lost' ? answer.lost : [];
+          },
+          caughtUp: attempts.caughtUp,
+        },
+        SINK_BATCH,
+      )
+      .add(
+        receiving(topics),
+        { receiptLog: postgresReceiptLog(database, attemptsConsumer) },
+        { maxBatch: 500, maxInFlight: 1 },
+      );
+    const receiptProducer = new ReceiptProducer(client, topics.receipts);
+    await receiptProducer.open();
+    closers.push(() => receiptProducer.close());
+    const formats = receiptFormats(channels);
+    const callbacks = await startCallbacks({
+      port: environment.worker.callbackPort,
+      provider: (name) => formats.get(name),
+      deliver: (receipts) => receiptProducer.deliver(receipts),
+      pushed: (provider, result, receipts) => {
+        metrics.callbacks.labels(provider, result).inc(Math.max(1, receipts));
+      },
+    });
+    callbackPort = callbacks.port;
+    closers.push(() => callbacks.close());
+  }
+  if (groups.has('windows')) {
+    worker.add(
+      measurement(topics, {
+        feedbackPartitions: counts.get(names.feedback) ?? 0,
+        partialsPartitions: counts.get(names.internal.windowsPartials) ?? 0,
+      }),
+      {},
+      { maxBatch: SINK_BATCH, maxInFlight: 1 },
+    );
+    worker
+      .sink(channelWindowSink(environment.influx, topics.windows), SINK_BATCH)
+      .sink(breakerLevelSink(environment.influx, topics.levels), SINK_BATCH);
+  }
+
+  const lock = await patiently(() =>
+    lockSlots(environment.postgres.url, worker.transactionalIds, (error) => {
+      log.warn({ err: error }, 'the lock on this slot was lost with its connection');
+    }),
+  );
+  closers.push(() => lock.release());
+  if (lock.taken.length > 0) {
+    throw new PipelineError(
+      'fenced',
+      `slot ${slot.toString()} is held by another worker (${lock.taken[0] ?? ''}): give this one --slot N of its own`,
+    );
+  }
+  options.signal.addEventListener('abort', () => {
+    worker.stop();
+  });
+  options.onReady?.({ healthPort, callbackPort });
+  if (!options.signal.aborted) await worker.run();
+};
+
+const waitFor = async <T>(
+  attempt: () => Promise<T>,
+  health: Health,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<T> => {
+  for (let pauseMs: number = RETRY_MS.first; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS.most)) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (!(error instanceof PipelineError) || error.verdict !== 'retry' || signal.aborted)
+        throw error;
+      const dependency = error.code.replace(/_unavailable$/, '');
+      health.waiting(dependency, error.message);
+      log.warn({ err: error, pauseMs }, `waiting for ${dependency}`);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      health.recovered(dependency);
+    }
+  }
+};

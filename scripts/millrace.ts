@@ -3,7 +3,9 @@ import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
 import { explain } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
+import { configApply } from './commands/config-apply.js';
 import { produce } from './commands/produce.js';
+import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
 import { topicsApply } from './commands/topics-apply.js';
 
@@ -34,6 +36,10 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
     );
   root.addCommand(group('topics', 'The topics of an installation', topicsApply(cli)));
   root.addCommand(group('schemas', 'Schemas in the registry', schemasRegister(cli)));
+  root.addCommand(
+    group('config', 'Business configuration: tenants, channels, prices, policy', configApply(cli)),
+  );
+  root.addCommand(run(cli));
   root.addCommand(produce(cli));
   return root;
 };

@@ -1,0 +1,227 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { once } from 'node:events';
+import type { Redis } from 'ioredis';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { keyHash } from '../../processors/dedupe/key.js';
+import type { FirstSeen, FirstSighting, Sighting } from '../../processors/dedupe/first-seen.js';
+import { messageId } from '../../schemas/brand.js';
+import { connectRedis } from './client.js';
+import { redisFirstSeen } from './first-seen.js';
+
+const HOUR_MS = 3_600_000;
+
+const serverUrl = (): string => {
+  const url = process.env['REDIS_URL'];
+  if (url === undefined) throw new Error('REDIS_URL is not set: source .stack/env');
+  return url;
+};
+
+let redis: Redis;
+let admin: Redis;
+let prefix: string;
+let firstSeen: FirstSeen;
+const onDegraded = vi.fn();
+const onRecovered = vi.fn();
+
+const layer = (topicPrefix = prefix): FirstSeen =>
+  redisFirstSeen({ redis, topicPrefix, onDegraded, onRecovered });
+
+beforeEach(async () => {
+  vi.clearAllMocks();
+  prefix = `test-${randomBytes(6).toString('hex')}.`;
+  redis = connectRedis({ url: serverUrl() });
+  admin = connectRedis({ url: serverUrl() });
+  await admin.connect();
+  firstSeen = layer();
+});
+
+afterEach(async () => {
+  const keys = await admin.keys(`${prefix}*`);
+  if (keys.length > 0) await admin.del(keys);
+  redis.disconnect();
+  admin.disconnect();
+});
+
+const id = (n: number) => messageId(`0190a000-0000-7000-8000-${String(n).padStart(12, '0')}`);
+
+const sighting = (n: number, offset: number, over: Partial<Sighting> = {}): Sighting => ({
+  key: Buffer.alloc(16, n),
+  content: Buffer.alloc(8, n),
+  messageId: id(n),
+  at: { topic: `${prefix}ingest.p0`, partition: 3, offset },
+  ...over,
+});
+
+const first = ({ content, messageId: message, at }: FirstSighting): FirstSighting => ({
+  content,
+  messageId: message,
+  at,
+});
+
+const claim = async (...sightings: Sighting[]) =>
+  (await firstSeen.claim(sightings, HOUR_MS)).map((one) => (one === null ? null : first(one)));
+
+const firsts = (...sightings: Sighting[]) => sightings.map(first);
+
+test('answers each newcomer with itself', async () => {
+  const batch = [sighting(1, 10), sighting(2, 11)];
+  expect(await claim(...batch)).toEqual(firsts(...batch));
+});
+
+test('names the first record, its message and its content, to all that come later', async () => {
+  const earliest = sighting(1, 2 ** 40);
+  await claim(earliest);
+  const later = sighting(1, 11, {
+    messageId: id(9),
+    content: Buffer.alloc(8, 9),
+    at: { topic: `${prefix}ingest.acme.p2`, partition: 0, offset: 5 },
+  });
+  expect(await claim(later)).toEqual(firsts(earliest));
+});
+
+test('lets a record that is read again find itself', async () => {
+  await claim(sighting(1, 10));
+  expect(await claim(sighting(1, 10))).toEqual(firsts(sighting(1, 10)));
+});
+
+test('within a batch the earlier record of a key is first', async () => {
+  expect(await claim(sighting(1, 10), sighting(2, 11), sighting(1, 12))).toEqual(
+    firsts(sighting(1, 10), sighting(2, 11), sighting(1, 10)),
+  );
+});
+
+test('keeps keys of any bytes apart', async () => {
+  const batch = Array.from({ length: 500 }, (_, n) => sighting(1, n, { key: randomBytes(16) }));
+  expect(await claim(...batch)).toEqual(firsts(...batch));
+  expect(await claim(...batch.map((one) => ({ ...one, at: { ...one.at, partition: 0 } })))).toEqual(
+    firsts(...batch),
+  );
+});
+
+test('two tenants with the same messageId or the same idempotency key never meet', async () => {
+  const request = { messageId: id(1), idempotencyKey: null } as const;
+  const keyed = { messageId: id(2), idempotencyKey: id(1) as string };
+  const names = ['acme', 'globex'] as const;
+  const keys = names.flatMap((tenantId) => [
+    keyHash({ tenantId: tenantId as never, ...request }),
+    keyHash({ tenantId: tenantId as never, ...keyed }),
+  ]);
+  const batch = keys.map((key, n) => sighting(n, n, { key }));
+  expect(await claim(...batch)).toEqual(firsts(...batch));
+});
+
+test('forgets a key after the span, counted from its first acceptance', async () => {
+  await claim(sighting(1, 10));
+  await claim(sighting(1, 11));
+  const [key] = await admin.keys(`${prefix}seen:*`);
+  const left = await admin.pttl(key ?? '');
+  expect(left).toBeGreaterThan(HOUR_MS - 60_000);
+  expect(left).toBeLessThanOrEqual(HOUR_MS);
+});
+
+test('frees a key for the coordinates that hold it, and for no others', async () => {
+  await claim(sighting(1, 10), sighting(2, 11));
+  await firstSeen.release([sighting(1, 10), sighting(2, 12)]);
+  expect(await claim(sighting(1, 20), sighting(2, 21))).toEqual(
+    firsts(sighting(1, 20), sighting(2, 11)),
+  );
+});
+
+test('installations with other prefixes never meet', async () => {
+  await claim(sighting(1, 10));
+  const other = layer(`${prefix}other.`);
+  expect(await other.claim([sighting(1, 20)], HOUR_MS)).toMatchObject(firsts(sighting(1, 20)));
+});
+
+test('survives a Redis that forgot its scripts', async () => {
+  await claim(sighting(1, 10));
+  await admin.script('FLUSH');
+  expect(await claim(sighting(1, 11))).toEqual(firsts(sighting(1, 10)));
+  expect(onDegraded).not.toHaveBeenCalled();
+});
+
+describe('Redis away', () => {
+  test('a killed connection costs one answer at most, and is dialled anew', async () => {
+    await claim(sighting(1, 10));
+    await admin.client('KILL', 'ID', await redis.client('ID'));
+    // Whether the next call is in time to see the break is chance; that it ends in an answer is not.
+    const deadline = Date.now() + 5_000;
+    let answer = await claim(sighting(1, 11));
+    while (answer[0] === null && Date.now() < deadline) {
+      await once(redis, 'ready', { signal: AbortSignal.timeout(5_000) });
+      answer = await claim(sighting(1, 11));
+    }
+    expect(answer).toEqual(firsts(sighting(1, 10)));
+    expect(onRecovered.mock.calls.length).toBe(Math.min(onDegraded.mock.calls.length, 1));
+  });
+
+  test('nobody listens: null facts at once, and it says so', async () => {
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const { port } = closed.address() as AddressInfo;
+    closed.close();
+    await once(closed, 'close');
+    redis.disconnect();
+    redis = connectRedis({ url: `redis://127.0.0.1:${port}` });
+    firstSeen = layer();
+    const from = performance.now();
+    for (let n = 0; n < 20; n += 1)
+      expect(await claim(sighting(1, n), sighting(2, n))).toEqual([null, null]);
+    await firstSeen.release([sighting(1, 0)]);
+    expect(performance.now() - from).toBeLessThan(1_500);
+    expect(onDegraded).toHaveBeenCalledWith(expect.objectContaining({ code: 'redis_unavailable' }));
+  });
+
+  test('Redis hangs: one time-out, then null facts at once until it answers again', async () => {
+    const sockets = new Set<Socket>();
+    let hung = false;
+    const proxy = createServer((near) => {
+      const { hostname, port } = new URL(serverUrl());
+      const far = connect(Number(port), hostname);
+      sockets.add(near).add(far);
+      near.on('data', (bytes) => (hung ? undefined : far.write(bytes)));
+      far.on('data', (bytes) => near.write(bytes));
+      for (const socket of [near, far])
+        socket
+          .on('error', () => undefined)
+          .on('close', () => [near, far].map((one) => one.destroy()));
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    redis.disconnect();
+    redis = connectRedis({
+      url: `redis://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    });
+    firstSeen = layer();
+    try {
+      expect(await claim(sighting(1, 10))).toEqual(firsts(sighting(1, 10)));
+      hung = true;
+      const from = performance.now();
+      for (let n = 0; n < 20; n += 1) expect(await claim(sighting(1, n))).toEqual([null]);
+      expect(performance.now() - from).toBeLessThan(1_500);
+      hung = false;
+      await vi.waitFor(
+        async () => {
+          expect(await claim(sighting(1, 30))).toEqual(firsts(sighting(1, 10)));
+        },
+        { timeout: 10_000, interval: 50 },
+      );
+      expect(onRecovered).toHaveBeenCalledOnce();
+    } finally {
+      redis.disconnect();
+      for (const socket of sockets) socket.destroy();
+      proxy.close();
+    }
+  });
+
+  test('a definite refusal stops the process: a person must act', async () => {
+    const url = new URL(serverUrl());
+    url.username = 'nobody';
+    url.password = 'wrong';
+    redis.disconnect();
+    redis = connectRedis({ url: url.href });
+    firstSeen = layer();
+    await expect(claim(sighting(1, 10))).rejects.toMatchObject({ code: 'redis_refused' });
+  });
+});

@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Redis } from 'ioredis';
+import { messageId } from '../../schemas/brand.js';
+import type { PipelineError } from '../../schemas/error.js';
+import type { MessageId } from '../../schemas/brand.js';
+import type { Coordinates } from '../../schemas/record.js';
+import { projectRoot } from '../../schemas/root.js';
+import { pack, unpack } from './packing.js';
+import { redisError } from './redis-error.js';
+
+/** As processors/dedupe/first-seen.ts has it, with what each field means. */
+interface Sighting {
+  readonly key: Buffer;
+  readonly content: Buffer;
+  readonly messageId: MessageId;
+  readonly at: Coordinates;
+}
+
+type Release = Pick<Sighting, 'key' | 'at'>;
+type First = Pick<Sighting, 'content' | 'messageId' | 'at'>;
+
+export interface FirstSeenOptions {
+  readonly redis: Redis;
+  /** TOPIC_PREFIX: installations that share a Redis never meet. */
+  readonly topicPrefix: string;
+  /** The layer is away: dedupe goes on without it. Called at most once a batch. */
+  readonly onDegraded: (error: PipelineError) => void;
+  /** It answered again after having been away. */
+  readonly onRecovered: () => void;
+}
+
+interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+const script = (name: string): Script => {
+  const text = readFileSync(path.join(projectRoot(), 'sinks', 'redis', `${name}.lua`), 'utf8');
+  return { text, sha: hash('sha1', text) };
+};
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('NOSCRIPT');
+
+/**
+ * The global dedupe layer. One script call a batch, on one Redis server: a script over keys of several cluster slots
+ * is refused by Redis, so a cluster would need one call per tenant, keys tagged {tenant}.
+ */
+export const redisFirstSeen = ({
+  redis,
+  topicPrefix,
+  onDegraded,
+  onRecovered,
+}: FirstSeenOptions) => {
+  const prefix = `${topicPrefix}seen:`;
+  const firstSeen = script('first-seen');
+  const releasing = script('release');
+  let degraded = false;
+  let dialled: Promise<void> | undefined;
+  // A refused log-in is told by event only; the command just finds the connection closed.
+  let refusal: PipelineError | null = null;
+  redis.on('error', (cause: Error) => {
+    const error = redisError(cause);
+    if (error.verdict !== 'retry') refusal = error;
+  });
+  redis.on('ready', () => {
+    refusal = null;
+  });
+
+  const run = async (
+    { text, sha }: Script,
+    args: readonly (string | number | Buffer)[],
+  ): Promise<unknown> => {
+    // Only the first dialling is waited for. Later a command on a closed connection fails at once.
+    if (redis.status === 'wait') dialled = redis.connect();
+    await dialled;
+    try {
+      return await redis.callBuffer('EVALSHA', sha, 0, ...args);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return await redis.callBuffer('EVAL', text, 0, ...args);
+    }
+  };
+
+  /** Null where Redis is away. Only a refusal (wrong password, no scripts) stops the process: a person must act. */
+  const tryRun = async (
+    ...call: Parameters<typeof run>
+  ): Promise<{ readonly reply: unknown } | null> => {
+    try {
+      const reply = await run(...call);
+      if (degraded) onRecovered();
+      degraded = false;
+      return { reply };
+    } catch (cause) {
+      const error = refusal ?? redisError(cause);
+      if (error.verdict !== 'retry') throw error;
+      degraded = true;
+      dialled = undefined;
+      // Redis hangs: dial anew, so that the next batches fail at once instead of each waiting for its time-out.
+      if (redis.status === 'ready') redis.disconnect(true);
+      onDegraded(error);
+      return null;
+    }
+  };
+
+  return {
+    /** @throws PipelineError redis_refused (stop) */
+    async claim(
+      sightings: readonly Sighting[],
+      spanMs: number,
+    ): Promise<readonly (First | null)[]> {
+      const { topics, packed } = pack(sightings);
+      const answer = await tryRun(firstSeen, [prefix, spanMs, topics.length, ...topics, packed]);
+      if (answer === null) return sightings.map(() => null);
+      const firsts: First[] = [...sightings];
+      const found = answer.reply as readonly (number | Buffer)[];
+      for (let index = 0; index + 1 < found.length; index += 2) {
+        const kept = unpack(found[index + 1] as Buffer);
+        firsts[Number(found[index]) - 1] = { ...kept, messageId: messageId(kept.messageId) };
+      }
+      return firsts;
+    },
+
+    async release(releases: readonly Release[]): Promise<void> {
+      const { topics, packed } = pack(releases);
+      await tryRun(releasing, [prefix, topics.length, ...topics, packed]);
+    },
+  };
+};

@@ -35,10 +35,11 @@ describe('generated traffic', () => {
   test('has every kind in about its share, and lanes 10, 20, 30, 40 %', () => {
     const all = traffic(1, 40_000);
     const share = (is: (planned: Planned) => boolean) => all.filter(is).length / all.length;
-    for (const [kind, wanted] of Object.entries(REALISTIC)) {
-      expect(share((p) => p.kind === kind)).toBeGreaterThan(wanted * 0.7);
-      expect(share((p) => p.kind === kind)).toBeLessThan(wanted * 1.3);
-    }
+    // Four standard deviations of a binomial share.
+    for (const [kind, wanted] of Object.entries(REALISTIC))
+      expect(Math.abs(share((p) => p.kind === kind) - wanted)).toBeLessThan(
+        4 * Math.sqrt(wanted / all.length),
+      );
     for (const [lane, wanted] of [
       ['p0', 0.1],
       ['p1', 0.2],

@@ -32,19 +32,19 @@ export const changelogsOf = (stages: readonly AnyStage[]): ReadonlyMap<string, T
   );
 
 /**
- * What a task consumes: inputs that no stage of the same task produces. What an earlier stage hands over is written
- * for others to read, not read back by us.
+ * What a task consumes: inputs that no earlier stage of the same task produces. What an earlier stage hands over is
+ * written for others to read, not read back by us; what a stage writes to its own input (retry) is.
  */
 export const inputTopics = (stages: readonly AnyStage[]): ReadonlyMap<string, Topic<unknown>> => {
-  const produced = new Set(stages.flatMap(({ wire }) => namesOf(wire.to)));
-  return new Map(
-    stages.flatMap(({ wire }) =>
-      Object.values(wire.from ?? {})
-        .flatMap(topicsOf)
-        .filter(({ name }) => !produced.has(name))
-        .map((topic) => [topic.name, topic] as const),
-    ),
-  );
+  const handedOver = new Set<string>();
+  const inputs = new Map<string, Topic<unknown>>();
+  for (const { wire } of stages) {
+    for (const topic of Object.values(wire.from ?? {}).flatMap(topicsOf)) {
+      if (!handedOver.has(topic.name)) inputs.set(topic.name, topic);
+    }
+    for (const name of namesOf(wire.to)) handedOver.add(name);
+  }
+  return inputs;
 };
 
 const namesOf = (wired: AnyStage['wire']['to']): string[] =>

@@ -243,7 +243,7 @@ export class ChainRun {
         }),
       });
       this.options.metrics.recordsOut(stage.name, emit.to, 1);
-      const next = this.options.stages.find((one) => one.inputs.has(topic.name));
+      const next = this.later(stage).find((one) => one.inputs.has(topic.name));
       const from = next?.inputs.get(topic.name);
       if (next !== undefined && from !== undefined && record !== null && emit.value !== null) {
         onward.push({ stage: next, record: { ...record, key, value: emit.value, from } });
@@ -257,6 +257,12 @@ export class ChainRun {
     }
     for (const call of decision.call ?? []) this.calls.push({ stage, shard, call });
     return onward;
+  }
+
+  /** Stages that the chain runs after this one: only they take its output directly. */
+  private later(stage: ChainStage): readonly ChainStage[] {
+    const { stages } = this.options;
+    return stages.slice(stages.indexOf(stage) + 1);
   }
 
   private view(stage: ChainStage, shard: Shard): AnyView {

@@ -21,6 +21,8 @@ export const connectRedis = ({ url, onTrouble = () => undefined }: RedisOptions)
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
+    // A hung server does not close its side.
+    disconnectTimeout: COMMAND_TIMEOUT_MS,
     enableOfflineQueue: false,
     // Commands that were under way when the connection broke fail; sent again late they would answer nobody.
     maxRetriesPerRequest: 0,

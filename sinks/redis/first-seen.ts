@@ -59,11 +59,15 @@ export const redisFirstSeen = ({
   const releasing = script('release');
   let degraded = false;
   let dialled: Promise<void> | undefined;
+  let hangingUp = false;
   // A refused log-in is told by event only; the command just finds the connection closed.
   let refusal: PipelineError | null = null;
   redis.on('error', (cause: Error) => {
     const error = redisError(cause);
     if (error.verdict !== 'retry') refusal = error;
+  });
+  redis.on('close', () => {
+    hangingUp = false;
   });
   redis.on('ready', () => {
     refusal = null;
@@ -99,7 +103,10 @@ export const redisFirstSeen = ({
       degraded = true;
       dialled = undefined;
       // Redis hangs: dial anew, so that the next batches fail at once instead of each waiting for its time-out.
-      if (redis.status === 'ready') redis.disconnect(true);
+      if (redis.status === 'ready' && !hangingUp) {
+        hangingUp = true;
+        redis.disconnect(true);
+      }
       onDegraded(error);
       return null;
     }

@@ -107,7 +107,7 @@ const afterAcceptance = (
         resolves: false,
       };
     case 'unknown':
-      // The horizon passed without a report. What was accepted stays accepted and paid for.
+      // The horizon passed without a report: nothing more will be heard. What was accepted stays paid for.
       return from === 'accepted'
         ? {
             state: 'unknown',

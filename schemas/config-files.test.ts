@@ -1,0 +1,83 @@
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { checkConfigFolder, readConfigFolder } from './config-files.js';
+import { PipelineError } from './error.js';
+import { projectRoot } from './root.js';
+
+const shipped = path.join(projectRoot(), 'infra', 'config');
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'millrace-config-'));
+  cpSync(shipped, folder, { recursive: true });
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const write = (file: string, text: string) => {
+  writeFileSync(path.join(folder, file), text);
+};
+
+const problems = () =>
+  checkConfigFolder(folder).problems.map(({ file, path: at }) => `${file} ${at}`);
+
+test('the shipped configuration is sound, with its defaults filled in', () => {
+  const config = readConfigFolder(shipped);
+  expect(config.channels.map(({ name }) => name)).toEqual(['sms', 'app_push', 'webhook']);
+  expect(config.windows.lengthMs).toBe(300_000);
+  expect(config.tenants.find(({ id }) => id === 'pebble')?.lanes).toHaveLength(4);
+});
+
+test('every problem of every file is told at once, with file and path', () => {
+  write(
+    'tenants.yaml',
+    '- { id: UPPER, businessLines: [{ name: a, currency: yuan, initialCash: 1, initialUnits: -1 }] }',
+  );
+  write('windows.yaml', 'lengthMs: 0\nlenght: 5');
+  write('policy.yaml', 'defaultChannels: [');
+  rmSync(path.join(folder, 'lanes.yaml'));
+  expect(problems()).toEqual([
+    'tenants.yaml [0].id',
+    'tenants.yaml [0].businessLines[0].currency',
+    'tenants.yaml [0].businessLines[0].initialCash',
+    'tenants.yaml [0].businessLines[0].initialUnits',
+    'policy.yaml ',
+    'windows.yaml lengthMs',
+    'windows.yaml ',
+    'lanes.yaml ',
+  ]);
+  expect(() => readConfigFolder(folder)).toThrow(PipelineError);
+  expect(() => readConfigFolder(folder)).toThrow(/lanes\.yaml: ENOENT/);
+});
+
+test('names that no other file defines are told, and names defined twice', () => {
+  write(
+    'policy.yaml',
+    'defaultChannels: [sms, fax]\nrules: [{ name: r, when: {}, channels: [telex] }]',
+  );
+  write('templates.yaml', '[{ id: a, tenants: [lantern, nobody] }, { id: a }]');
+  expect(problems()).toEqual([
+    'templates.yaml [1].id',
+    'policy.yaml defaultChannels[1]',
+    'policy.yaml rules[0].channels[0]',
+    'templates.yaml [0].tenants[1]',
+  ]);
+});
+
+test('a provider that may send twice is refused', () => {
+  write(
+    'channels.yaml',
+    `- name: sms
+  address: phone
+  providers:
+    - { name: a, adapter: aliyun-sms, price: '1', currency: CNY, billing: on_delivery, dedupesOnKey: false, unknownOutcome: retry, receipts: true }`,
+  );
+  write('policy.yaml', 'defaultChannels: [sms]');
+  expect(problems()).toEqual([
+    'channels.yaml [0].providers[0].unknownOutcome',
+    'channels.yaml [0].providers[0].url',
+  ]);
+});

@@ -23,7 +23,8 @@ import { registry } from './registry.mjs';
  *   replaced component too
  * @property {(url: string) => Promise<void>} [afterStart] once ready
  * @property {(url: string) => Promise<void>} [beforeStop]
- * @property {number} startDeadlineMs
+ * @property {number} startDeadlineMs generous: one that dies is noticed at once, and on a machine
+ *   with six times its load a registry took over a minute
  * @property {{ signal: NodeJS.Signals, graceMs: number }} stop
  */
 

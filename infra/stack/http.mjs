@@ -1,5 +1,5 @@
 // @ts-check
-const askForMs = 2_000;
+const askForMs = 5_000;
 
 /**
  * Whether an address answers with success.

@@ -34,7 +34,7 @@ export const influx = {
       );
     }
   },
-  startDeadlineMs: 30_000,
+  startDeadlineMs: 180_000,
   stop: { signal: 'SIGTERM', graceMs: 10_000 },
 };
 

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
  * sixty bytes, and a second `up` would spend half its time loading a client.
  */
 
-const askForMs = 2_000;
+const askForMs = 5_000;
 const metadataRequest = frame([int16(3), int16(1), int32(1), text('millrace'), int32(0)]);
 
 /**

@@ -22,7 +22,7 @@ export const kafka = {
     });
   },
   ready: askBrokers,
-  startDeadlineMs: 60_000,
+  startDeadlineMs: 180_000,
   // A clean stop writes what the next start would otherwise recover by reading every segment.
   stop: { signal: 'SIGTERM', graceMs: 20_000 },
 };

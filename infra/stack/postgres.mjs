@@ -11,7 +11,7 @@ import { runCommand } from './run-command.mjs';
 /** @import { PostgresHome } from './postgres-home.mjs' */
 
 const major = '18';
-const askForMs = 3_000;
+const askForMs = 5_000;
 
 /** Money is in here: fsync and synchronous_commit keep their default, on. */
 const settings = {
@@ -50,7 +50,7 @@ export const postgres = {
     };
   },
   ready: answersQueries,
-  startDeadlineMs: 60_000,
+  startDeadlineMs: 180_000,
   // Postgres' "fast" stop: it ends sessions and writes a checkpoint. SIGTERM would wait for them.
   stop: { signal: 'SIGINT', graceMs: 15_000 },
 };

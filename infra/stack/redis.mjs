@@ -33,7 +33,7 @@ export const redis = {
   async beforeStop(url) {
     await askRedis(url, ['SHUTDOWN', 'SAVE']);
   },
-  startDeadlineMs: 20_000,
+  startDeadlineMs: 180_000,
   stop: { signal: 'SIGTERM', graceMs: 10_000 },
 };
 

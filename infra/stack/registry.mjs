@@ -30,17 +30,20 @@ export const registry = {
         '-XX:+UseSerialGC',
         `-Dquarkus.http.port=${ports.registry}`,
         '-Dquarkus.http.host=127.0.0.1',
-        '-Dquarkus.log.level=WARN',
         '-jar',
         join(app, jar),
       ],
       cwd: dir,
       // In memory, its default, it forgets schema ids at a restart, and data in Kafka can't be read.
-      env: { ...process.env, REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(dir, 'registry')}` },
+      env: {
+        ...process.env,
+        REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(dir, 'registry')}`,
+        REGISTRY_LOG_LEVEL: 'WARN',
+      },
     };
   },
   ready: (url) => answers(`${url.replace(/\/$/, '')}/subjects`),
-  startDeadlineMs: 60_000,
+  startDeadlineMs: 180_000,
   stop: { signal: 'SIGTERM', graceMs: 10_000 },
 };
 

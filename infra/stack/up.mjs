@@ -13,7 +13,7 @@ import { DeadlineError, until } from './wait.mjs';
 /** @import { Endpoint } from './endpoints.mjs' */
 /** @import { Progress } from './progress.mjs' */
 
-const answerDeadlineMs = 20_000;
+const answerDeadlineMs = 30_000;
 const lockDeadlineMs = 20 * 60_000;
 
 /** The port base of what runs in this checkout; null when nothing does. */

@@ -2,19 +2,22 @@ import type { Adapter, Outcome, Submission } from './provider.js';
 
 const ACCEPTED: Outcome = { kind: 'accepted', providerMessageId: null, providerCode: 'OK' };
 const FAILED: Outcome = { kind: 'failed.recipient', providerCode: 'simulated' };
+const BROKEN: Outcome = { kind: 'failed.provider', providerCode: 'simulated' };
 
 /**
  * Accepts without asking anyone; for demonstrations and benchmarks. settings.failPercent (default 0) of the messages
- * fail, the same ones in each run; settings.latencyMs (default 0) is waited once a batch.
+ * fail, the same ones in each run, for good or, with settings.broken, as a provider's own failure that is tried
+ * again; settings.latencyMs (default 0) is waited once a batch.
  */
 export const inProcess: Adapter = {
   secrets: () => [],
   open: ({ config, now }) => {
     const failPercent = Number(config.settings['failPercent'] ?? 0);
     const latencyMs = Number(config.settings['latencyMs'] ?? 0);
+    const failed = config.settings['broken'] === true ? BROKEN : FAILED;
     const outcomeOf = ({ routed }: Submission): Outcome =>
       failPercent > 0 && fails(routed.reserved.deduped.request.messageId, failPercent)
-        ? FAILED
+        ? failed
         : ACCEPTED;
     return {
       // One promise for a thousand messages: a benchmark measures the pipeline, not this.

@@ -159,7 +159,10 @@ const assemble = async (
     recipientHash: recipientHash(environment.worker.recipientHashKey),
     topicPrefix: prefix,
   };
-  const database = openDatabase({ databaseUrl: environment.postgres.url });
+  const database = openDatabase({
+    databaseUrl: environment.postgres.url,
+    schema: environment.postgres.schema,
+  });
   closers.push(() => database.close());
   const batchOf = (lane: Lane): number => maxBatch[lane] ?? 1_000;
 

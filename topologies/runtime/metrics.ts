@@ -63,6 +63,12 @@ export class WorkerMetrics {
     buckets: SECONDS,
     registers: [this.registry],
   });
+  private readonly firstTaken = new Gauge({
+    name: 'millrace_first_record_timestamp_seconds',
+    help: 'When a task took its first record: seconds since the epoch.',
+    labelNames: ['task'] as const,
+    registers: [this.registry],
+  });
   readonly callbacks = this.counter('millrace_callbacks_total', 'Provider callbacks by result.', [
     'provider',
     'result',
@@ -77,8 +83,11 @@ export class WorkerMetrics {
     const seconds = this.transactionSeconds.labels(task);
     const age = this.queueAge.labels(task);
     const inFlight = this.inFlight.labels(task);
+    let taken = false;
     return {
       recordsIn: (stage, count) => {
+        if (!taken) this.firstTaken.labels(task).set(Date.now() / 1_000);
+        taken = true;
         this.recordsIn.labels(task, stage).inc(count);
       },
       recordsOut: (stage, to, count) => {

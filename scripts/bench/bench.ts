@@ -1,0 +1,100 @@
+import { Command } from 'commander';
+import { asError } from '../../schemas/error.js';
+import { integer } from '../cli/options.js';
+import { chain } from './chain.js';
+import { median, round, surroundings } from './figures.js';
+import { lanes } from './lanes.js';
+import { latency } from './latency.js';
+import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
+
+interface Common {
+  readonly json?: true;
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+const print = (suite: string, figures: object, { json }: Common): void => {
+  const result = { suite, ...figures, ...surroundings() };
+  process.stdout.write(`${JSON.stringify(result, undefined, json === true ? undefined : 2)}\n`);
+};
+
+const JSON_OPTION = ['--json', 'one line of JSON'] as const;
+
+const chainCommand = new Command('chain')
+  .description(
+    'Throughput of the whole chain: preloaded ingest to the last feedback committed and settled',
+  )
+  .option('--messages <n>', 'different messages', integer(1_000, 10_000_000), 100_000)
+  .option('--runs <n>', 'runs; the median is reported', integer(1, 20), 1)
+  .option('--peer', 'also run the Kafka Streams peer, interleaved (MILLRACE_PEER_DIR)')
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { messages: number; runs: number; peer?: true }) => {
+    const folder = options.peer === true ? peerFolder(process.env) : null;
+    const ours = [];
+    const peers = [];
+    for (let run = 0; run < options.runs; run++) {
+      ours.push(await chain(options.messages, say));
+      if (folder === null) continue;
+      say('peer');
+      peers.push(await runPeer(folder, process.env['KAFKA_BROKERS'] ?? '', options.messages));
+    }
+    const rate = median(ours.map((one) => one.rate));
+    const best = ours.find((one) => one.rate === rate);
+    const peerRate = median(peers.map((one) => one.perSecondFromStart));
+    print(
+      'chain',
+      {
+        ours: best,
+        runs: ours.map((one) => one.rate),
+        ...(folder !== null && {
+          peer: {
+            rate: peerRate,
+            runs: peers.map((one) => one.perSecondFromStart),
+            doesNot: PEER_DOES_NOT,
+          },
+          ratio: round(rate / peerRate, 3),
+        }),
+      },
+      options,
+    );
+  });
+
+const latencyCommand = new Command('latency')
+  .description('Open loop: intended send time to feedback seen read_committed')
+  .option('--rate <n>', 'messages a second', integer(1, 100_000), 1_000)
+  .option('--seconds <n>', 'measured, after 5 s of warm-up', integer(1, 3_600), 30)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { rate: number; seconds: number }) => {
+    print('latency', { ours: await latency(options.rate, options.seconds) }, options);
+  });
+
+const lanesCommand = new Command('lanes')
+  .description('P0 latency alone, and beside a flood of P3 whose provider fails')
+  .option('--flood <n>', 'P3 messages waiting', integer(1_000, 10_000_000), 50_000)
+  .option('--rate <n>', 'P0 messages a second', integer(1, 10_000), 100)
+  .option('--messages <n>', 'P0 messages measured, each time', integer(100, 1_000_000), 2_000)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { flood: number; rate: number; messages: number }) => {
+    const ours = await lanes(
+      { flood: options.flood, p0Rate: options.rate, p0Messages: options.messages },
+      say,
+    );
+    print('lanes', { ours }, options);
+  });
+
+const program = new Command('bench')
+  .description(
+    'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
+  )
+  .addCommand(chainCommand)
+  .addCommand(latencyCommand)
+  .addCommand(lanesCommand);
+
+try {
+  await program.parseAsync();
+} catch (thrown) {
+  say(`bench: ${asError(thrown).message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,86 @@
+import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import { FeedbackMeter } from './feedback-meter.js';
+import { percentile, round, until } from './figures.js';
+import { type Installation, install } from './installation.js';
+import { BenchProducer } from './requests.js';
+import { WorkerProcess } from './worker-process.js';
+
+export interface ChainResult {
+  /** Messages a second, from the first record taken to the last feedback committed and settled. */
+  readonly rate: number;
+  /** From first record taken to feedback seen: with everything preloaded this is the time in the queue. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly cpuSecondsPerMillion: number;
+  readonly messages: number;
+  readonly seconds: number;
+  readonly missing: number;
+  readonly duplicates: number;
+}
+
+const DEADLINE_MS = 600_000;
+
+/** Preloaded ingest; ledger, dedupe, claims, settle and windows on; one worker process for everything. */
+export const chain = async (
+  messages: number,
+  say: (line: string) => void,
+): Promise<ChainResult> => {
+  const installation = await install(process.env);
+  const producer = await BenchProducer.open(installation);
+  const seen = new Map<string, number>();
+  let duplicates = 0;
+  let last = 0;
+  const meter = await FeedbackMeter.start(
+    installation,
+    DEFAULT_PARTITIONS,
+    ({ messageId, seenAt }) => {
+      if (seen.has(messageId)) duplicates += 1;
+      seen.set(messageId, seenAt);
+      last = seenAt;
+    },
+  );
+  let worker: WorkerProcess | null = null;
+  try {
+    say(`preloading ${messages.toString()} messages`);
+    await producer.preload('p2', messages, 'app_push');
+    say('running');
+    worker = await WorkerProcess.start(installation.variables, ['--lanes', 'p2']);
+    const running = worker;
+    await until(
+      `${messages.toString()} feedbacks (${seen.size.toString()} seen)`,
+      DEADLINE_MS,
+      () => seen.size >= messages,
+    );
+    await until('settle', DEADLINE_MS, () => settled(installation));
+    const end = Date.now();
+    const cpu = running.cpuSeconds();
+    const firsts = await running.metric('millrace_first_record_timestamp_seconds');
+    const start = (firsts.get('task="intake.p2"') ?? Number.NaN) * 1_000;
+    const waits = [...seen.values()].map((seenAt) => seenAt - start);
+    say(
+      `last feedback after ${round((last - start) / 1_000).toString()} s, settled after ${round((end - start) / 1_000).toString()} s`,
+    );
+    return {
+      rate: round(messages / ((end - start) / 1_000), 0),
+      p50Ms: round(percentile(waits, 50), 0),
+      p99Ms: round(percentile(waits, 99), 0),
+      cpuSecondsPerMillion: round((cpu / messages) * 1_000_000),
+      messages,
+      seconds: round((end - start) / 1_000, 2),
+      missing: messages - seen.size,
+      duplicates,
+    };
+  } finally {
+    await worker?.stop();
+    await meter.stop();
+    await producer.close();
+    await installation.close();
+  }
+};
+
+/** Nothing is pending any more in either budget. */
+const settled = async ({ database }: Installation): Promise<boolean> => {
+  const { cash, pv } = await postgresLedger(database).totals();
+  return pv.pending === 0n && [...cash.values()].every(({ pending }) => pending === 0n);
+};

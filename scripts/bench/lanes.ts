@@ -1,0 +1,85 @@
+import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import { FeedbackMeter } from './feedback-meter.js';
+import { install } from './installation.js';
+import { OpenLoop } from './latency.js';
+import { BenchProducer } from './requests.js';
+import { WorkerProcess } from './worker-process.js';
+
+export interface LanesResult {
+  readonly idleP99Ms: number;
+  readonly floodP99Ms: number;
+  /** P3 records not yet taken when the last P0 feedback was seen: proof that the flood lasted. */
+  readonly p3LagEnd: number;
+  readonly idleP50Ms: number;
+  readonly floodP50Ms: number;
+  readonly p0Messages: number;
+}
+
+export interface LanesOptions {
+  /** P3 messages waiting before P0 begins, for a provider that fails throughout. */
+  readonly flood: number;
+  readonly p0Rate: number;
+  readonly p0Messages: number;
+}
+
+const WARM_UP_MS = 5_000;
+
+/** P0 alone, then P0 while P3 is flooded and its provider fails: lanes must not feel one another. */
+export const lanes = async (
+  options: LanesOptions,
+  say: (line: string) => void,
+): Promise<LanesResult> => {
+  const installation = await install(process.env);
+  const producer = await BenchProducer.open(installation);
+  let loop = new OpenLoop(WARM_UP_MS);
+  const meter = await FeedbackMeter.start(
+    installation,
+    DEFAULT_PARTITIONS,
+    ({ messageId, seenAt }) => {
+      loop.seen(messageId, seenAt);
+    },
+  );
+  const workers: WorkerProcess[] = [];
+  const start = async (...args: string[]): Promise<WorkerProcess> => {
+    const worker = await WorkerProcess.start(installation.variables, args);
+    workers.push(worker);
+    return worker;
+  };
+  const seconds = options.p0Messages / options.p0Rate + WARM_UP_MS / 1_000;
+  try {
+    // Urgent lanes in a process of their own, as docs/operators recommend; the rest of the deployment beside it.
+    await start('--only', 'intake,send', '--lanes', 'p0,p1');
+    const bulk = await start('--only', 'intake,send', '--lanes', 'p2,p3');
+    await start('--only', 'settle,windows');
+
+    say('P0 alone');
+    await loop.run(producer, 'p0', options.p0Rate, seconds);
+    await loop.drained();
+    const idle = loop.result;
+
+    say(`P0 beside ${options.flood.toString()} P3 messages whose provider fails`);
+    loop = new OpenLoop(WARM_UP_MS);
+    await producer.preload('p3', options.flood, 'sms');
+    await loop.run(producer, 'p0', options.p0Rate, seconds);
+    await loop.drained();
+    const lag = await bulk.metric('millrace_lag_records');
+    const p3LagEnd = [...lag].reduce(
+      (sum, [labels, value]) => (labels.includes('.p3') ? sum + value : sum),
+      0,
+    );
+    const flood = loop.result;
+    return {
+      idleP99Ms: idle.p99Ms,
+      floodP99Ms: flood.p99Ms,
+      p3LagEnd,
+      idleP50Ms: idle.p50Ms,
+      floodP50Ms: flood.p50Ms,
+      p0Messages: flood.messages,
+    };
+  } finally {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await meter.stop();
+    await producer.close();
+    await installation.close();
+  }
+};

@@ -1,0 +1,101 @@
+import type { Lane } from '../../schemas/generated/records.js';
+import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import { FeedbackMeter } from './feedback-meter.js';
+import { percentile, round, until } from './figures.js';
+import { type Installation, install } from './installation.js';
+import { BenchProducer, benchRequest } from './requests.js';
+import { WorkerProcess } from './worker-process.js';
+
+export interface LatencyResult {
+  readonly rate: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  readonly messages: number;
+  readonly missing: number;
+}
+
+/** Left out at the start: compilation, first connections. */
+const WARM_UP_MS = 5_000;
+const DRAIN_MS = 60_000;
+
+/**
+ * Open loop: each message has an intended time, whatever became of the ones before (no coordinated omission); its
+ * latency runs from then until a read_committed reader has its feedback.
+ */
+export class OpenLoop {
+  private readonly intended = new Map<string, number>();
+  private readonly latencies: number[] = [];
+  private readonly from: number;
+  private started = 0;
+
+  constructor(warmUpMs: number) {
+    this.from = warmUpMs;
+  }
+
+  seen(messageId: string, seenAt: number): void {
+    const due = this.intended.get(messageId);
+    if (due === undefined) return;
+    this.intended.delete(messageId);
+    if (due - this.started >= this.from) this.latencies.push(seenAt - due);
+  }
+
+  async run(producer: BenchProducer, lane: Lane, rate: number, seconds: number): Promise<void> {
+    this.started = Date.now() + 100;
+    const total = Math.round(rate * seconds);
+    for (let n = 0; n < total;) {
+      const now = Date.now();
+      const writes = [];
+      for (; n < total && this.started + (n / rate) * 1_000 <= now; n++) {
+        const due = this.started + (n / rate) * 1_000;
+        const request = benchRequest(n, 'app_push', Math.floor(due));
+        this.intended.set(request.messageId, due);
+        writes.push(producer.write(lane, request));
+      }
+      await producer.send(writes);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  async drained(): Promise<void> {
+    await until('the last feedback', DRAIN_MS, () => this.intended.size === 0);
+  }
+
+  get result(): Omit<LatencyResult, 'rate'> {
+    const { latencies } = this;
+    return {
+      p50Ms: round(percentile(latencies, 50)),
+      p95Ms: round(percentile(latencies, 95)),
+      p99Ms: round(percentile(latencies, 99)),
+      maxMs: round(percentile(latencies, 100)),
+      messages: latencies.length,
+      missing: this.intended.size,
+    };
+  }
+}
+
+export const latency = async (rate: number, seconds: number): Promise<LatencyResult> => {
+  const installation: Installation = await install(process.env);
+  const producer = await BenchProducer.open(installation);
+  const loop = new OpenLoop(WARM_UP_MS);
+  const meter = await FeedbackMeter.start(
+    installation,
+    DEFAULT_PARTITIONS,
+    ({ messageId, seenAt }) => {
+      loop.seen(messageId, seenAt);
+    },
+  );
+  let worker: WorkerProcess | null = null;
+  try {
+    worker = await WorkerProcess.start(installation.variables, ['--lanes', 'p1']);
+    await loop.run(producer, 'p1', rate, seconds + WARM_UP_MS / 1_000);
+    await loop.drained();
+    return { rate, ...loop.result };
+  } finally {
+    await worker?.stop();
+    await meter.stop();
+    await producer.close();
+    await installation.close();
+  }
+};

@@ -1,0 +1,93 @@
+import { v7 } from 'uuid';
+import { messageId, tenantId } from '../../schemas/brand.js';
+import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
+import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
+import type { Write } from '../../topologies/runtime/raw-record.js';
+import type { Installation } from './installation.js';
+
+const TENANTS = 10;
+const LINES = 5;
+/** Every hundredth request comes twice, like the peer's. */
+export const DUPLICATE_EVERY = 100;
+
+/** The n-th request: accounts in turn, a recipient each. */
+export const benchRequest = (n: number, channel: string, createdAt: number): MessageRequest => ({
+  messageId: messageId(v7()),
+  tenantId: tenantId(`tenant-${(n % TENANTS).toString()}`),
+  businessLine: `line-${(Math.floor(n / TENANTS) % LINES).toString()}`,
+  attribute: 'service',
+  idempotencyKey: null,
+  campaignId: null,
+  recipient: {
+    userId: `user-${n.toString()}`,
+    phone: '13800000000',
+    email: null,
+    openId: null,
+    pushTokens: [],
+    tier: null,
+  },
+  templateId: 'bench',
+  params: { n: n.toString() },
+  channels: [channel],
+  units: null,
+  maxCostMicros: null,
+  currency: null,
+  locale: null,
+  timeZone: null,
+  createdAt,
+  notBefore: null,
+  expiresAt: null,
+  labels: {},
+});
+
+export class BenchProducer {
+  private readonly client: ProducerClient;
+  private readonly installation: Installation;
+
+  private constructor(installation: Installation, client: ProducerClient) {
+    this.installation = installation;
+    this.client = client;
+  }
+
+  static async open(installation: Installation): Promise<BenchProducer> {
+    const client = new ProducerClient({ ...installation.client, 'linger.ms': 1 });
+    await client.connect(10_000);
+    return new BenchProducer(installation, client);
+  }
+
+  write(lane: Lane, request: MessageRequest): Write {
+    const topic = this.installation.names.ingest(lane);
+    return {
+      topic,
+      partition: null,
+      key: request.recipient.userId,
+      value: this.installation.codecs.of('MessageRequest', topic).encode(request),
+    };
+  }
+
+  send(writes: readonly Write[]): Promise<void> {
+    return this.client.produce(writes, 60_000);
+  }
+
+  /** Preloads n different requests, each hundredth twice. Answers how many records were written. */
+  async preload(lane: Lane, n: number, channel: string): Promise<number> {
+    let written = 0;
+    for (let from = 0; from < n; from += 5_000) {
+      const writes: Write[] = [];
+      for (let i = from; i < Math.min(n, from + 5_000); i++) {
+        const write = this.write(lane, benchRequest(i, channel, Date.now()));
+        writes.push(write);
+        if (i % DUPLICATE_EVERY === DUPLICATE_EVERY - 1) writes.push(write);
+      }
+      await this.send(writes);
+      written += writes.length;
+    }
+    await this.client.flush(60_000);
+    return written;
+  }
+
+  async close(): Promise<void> {
+    await this.client.flush(10_000);
+    await this.client.disconnect(5_000);
+  }
+}

@@ -3,11 +3,13 @@ import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
 import { explain } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
+import { aclsPrint } from './commands/acls-print.js';
 import { configApply } from './commands/config-apply.js';
 import { produce } from './commands/produce.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
 import { topicsApply } from './commands/topics-apply.js';
+import { topologyDescribe } from './commands/topology-describe.js';
 
 const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
   const parent = new Command(name).description(description);
@@ -39,6 +41,8 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(
     group('config', 'Business configuration: tenants, channels, prices, policy', configApply(cli)),
   );
+  root.addCommand(group('topology', 'How stages and topics are wired', topologyDescribe(cli)));
+  root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli)));
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
   return root;

@@ -28,6 +28,10 @@ export const toJson = (value: unknown, indent?: number): string =>
   JSON.stringify(value, jsonNumber, indent);
 
 export const processCli = ({ variables, fromStack }: Surroundings): Cli => {
+  // `millrace ... | head` is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
   const note = (line: string) => {
     process.stderr.write(`${pc.dim(line)}\n`);
   };

@@ -30,7 +30,7 @@ export const configApply = (cli: Cli): Command =>
     .option('--dry-run', 'show, change nothing')
     .option('--json', 'machine-readable')
     .action(async (options: Options) => {
-      const config = businessConfig(cli, options.dir);
+      const config = businessConfig(options.dir);
       const {
         kafka,
         registry: address,

@@ -120,7 +120,7 @@ export const produce = (cli: Cli): Command =>
           return { topic: names.ingest(one), codec };
         };
         const input =
-          file === undefined ? generated(cli, options, to) : fromFile(cli, file, options, to);
+          file === undefined ? generated(options, to) : fromFile(cli, file, options, to);
         await write(cli, input, options, await countingProducer(kafka));
       } finally {
         await registry.close();
@@ -132,14 +132,13 @@ type Destination = (lane: Lane) => {
   readonly codec: Codec<MessageRequest>;
 };
 
-const generated = (cli: Cli, options: Options, to: Destination): Input => {
-  const catalog = catalogOf(businessConfig(cli, options.dir), options.tenant);
-  if (catalog.funded.length === 0)
-    throw new UsageError(
-      options.tenant === undefined
-        ? `${options.dir} has no account with a budget to generate traffic for`
-        : `tenant ${options.tenant} is not configured, has a budget nowhere, or has its own ingest topics`,
-    );
+const generated = (options: Options, to: Destination): Input => {
+  const catalog = catalogOf(businessConfig(options.dir), options.tenant);
+  for (const one of options.lane === undefined ? LANES : [options.lane])
+    if (!catalog.funded.some((account) => account.lanes.includes(one)))
+      throw new UsageError(
+        `${options.tenant === undefined ? options.dir : `tenant ${options.tenant}`} has no account with a budget that may use lane ${one} of the shared ingest topics; name another --lane`,
+      );
   const total = options.count ?? 0;
   const plan = generate({
     seed: options.seed,

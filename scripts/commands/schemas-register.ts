@@ -27,7 +27,7 @@ export const schemasRegister = (cli: Cli): Command =>
     .option('--json', 'machine-readable')
     .action(async (options: Options) => {
       const { kafka, registry: address } = cli.environment(['kafka', 'registry']);
-      const topics = topicSchemas(tableOf(businessConfig(cli, options.dir), kafka.prefix));
+      const topics = topicSchemas(tableOf(businessConfig(options.dir), kafka.prefix));
       const registry = schemaRegistry({ url: address.url });
       try {
         if (options.dryRun === true) {

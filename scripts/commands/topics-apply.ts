@@ -46,7 +46,7 @@ export const topicsApply = (cli: Cli): Command =>
     .option('--json', 'machine-readable')
     .action(async (options: Options) => {
       const { kafka } = cli.environment(['kafka']);
-      const config = businessConfig(cli, options.dir);
+      const config = businessConfig(options.dir);
       await withAdmin(kafka, async (admin) => {
         const table = tableOf(config, kafka.prefix, {
           partitions: options.partitions,

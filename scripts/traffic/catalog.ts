@@ -1,6 +1,7 @@
 import type { BusinessConfig, TenantConfig } from '../../schemas/config.js';
 import { microsOf } from '../../schemas/config.js';
 import type { TenantId } from '../../schemas/brand.js';
+import type { Lane } from '../../schemas/generated/records.js';
 import { tenantId } from '../../schemas/brand.js';
 
 /** An account that traffic is paid from. */
@@ -8,6 +9,8 @@ export interface CatalogAccount {
   readonly tenantId: TenantId;
   readonly businessLine: string;
   readonly hasWebhook: boolean;
+  /** Which it may use. */
+  readonly lanes: readonly Lane[];
   /** Which budget it was never given, so that all its messages are refused for that. */
   readonly lacks: 'cash' | 'units' | null;
 }
@@ -36,6 +39,7 @@ export const catalogOf = (config: BusinessConfig, onlyTenant?: string): Catalog 
         tenantId: tenantId(tenant.id),
         businessLine: line.name,
         hasWebhook: tenant.webhookUrl !== undefined,
+        lanes: tenant.lanes,
         lacks: lacks(line),
       })),
     );

@@ -1,8 +1,6 @@
-import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { projectRoot } from '../../schemas/root.js';
-import { readConfigFolder } from '../../topologies/config-folder.js';
+import { demoConfig } from '../demo/demo-config.js';
 import { PEAK_FACTOR, arrivals } from './arrivals.js';
 import { catalogOf } from './catalog.js';
 import { CLEAN, REALISTIC, generate } from './generate.js';
@@ -10,10 +8,7 @@ import type { Planned } from './planned.js';
 import { valueOf } from './planned.js';
 import { seeded, zipf } from './random.js';
 
-const config = readConfigFolder(path.join(projectRoot(), 'scripts', 'demo', 'config'), {
-  SIMULATOR_URL: 'http://127.0.0.1:1',
-});
-const catalog = catalogOf(config);
+const catalog = catalogOf(demoConfig('http://127.0.0.1:1'));
 const traffic = (seed: number, messages: number, startAt = 1_700_000_000_000): Planned[] => [
   ...generate({ seed, messages, startAt, durationMs: 60_000, catalog }),
 ];

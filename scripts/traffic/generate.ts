@@ -1,7 +1,6 @@
 import { v7 } from 'uuid';
 import { messageId } from '../../schemas/brand.js';
 import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
-import { LANES } from '../../schemas/generated/records.js';
 import { arrivals } from './arrivals.js';
 import type { Catalog } from './catalog.js';
 import type { Malformation, Planned, PlannedKind } from './planned.js';
@@ -62,6 +61,13 @@ const MALFORMATIONS: readonly Malformation[] = [
   'tombstone',
 ];
 
+interface Original {
+  readonly lane: Lane;
+  /** Others that its tenant may use. */
+  readonly lanes: readonly Lane[];
+  readonly request: MessageRequest;
+}
+
 /** How far back a duplicate's original lies at most, in records: producers repeat what they just sent. */
 const MEMORY = 500;
 
@@ -93,15 +99,19 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
   const random = seeded(seed);
   const rankOf = zipf(RECIPIENTS, ZIPF_EXPONENT);
   const offsets = arrivals(messages, durationMs);
-  const originals: { lane: Lane; request: MessageRequest }[] = [];
+  const originals: Original[] = [];
 
   for (let index = 0; index < messages; index++) {
     const at = offsets[index] ?? 0;
     const createdAt = startAt + at;
     const lane = options.lane ?? laneOf(random);
     const wanted = kindOf(random, shares);
-    const kind = possible(wanted, catalog, originals.length > 0) ? wanted : 'deliverable';
-    const account = random.pick(kind === 'unaffordable' ? catalog.unfunded : catalog.funded);
+    const kind = possible(wanted, catalog, lane, originals.length > 0) ? wanted : 'deliverable';
+    const account = random.pick(
+      (kind === 'unaffordable' ? catalog.unfunded : catalog.funded).filter(({ lanes }) =>
+        lanes.includes(lane),
+      ),
+    );
     const fresh = deliverable(random, catalog, account, lane, rankOf(random), createdAt);
     const planned = (
       request: MessageRequest,
@@ -119,7 +129,7 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
     switch (kind) {
       case 'deliverable': {
         yield planned(fresh);
-        originals.push({ lane, request: fresh });
+        originals.push({ lane, lanes: account.lanes, request: fresh });
         if (originals.length > MEMORY) originals.shift();
         break;
       }
@@ -160,10 +170,18 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
 }
 
 /** Whether a catalog has what a kind needs. */
-const possible = (kind: PlannedKind, catalog: Catalog, hasOriginals: boolean): boolean => {
+const possible = (
+  kind: PlannedKind,
+  catalog: Catalog,
+  lane: Lane,
+  hasOriginals: boolean,
+): boolean => {
   switch (kind) {
     case 'unaffordable':
-      return catalog.unfunded.length > 0 && catalog.phoneChannels.length > 0;
+      return (
+        catalog.unfunded.some(({ lanes }) => lanes.includes(lane)) &&
+        catalog.phoneChannels.length > 0
+      );
     case 'no_address':
       return catalog.phoneChannels.length > 0;
     case 'duplicate':
@@ -181,7 +199,7 @@ const possible = (kind: PlannedKind, catalog: Catalog, hasOriginals: boolean): b
 const again = (
   random: Random,
   kind: 'duplicate' | 'conflict',
-  original: { readonly lane: Lane; readonly request: MessageRequest },
+  original: Original,
   planned: (
     request: MessageRequest,
     more?: Partial<Pick<Planned, 'lane' | 'reason' | 'key'>>,
@@ -189,7 +207,7 @@ const again = (
   onlyLane: Lane | undefined,
   createdAt: number,
 ): Planned => {
-  const lane = onlyLane ?? (random.chance(0.3) ? random.pick(LANES) : original.lane);
+  const lane = onlyLane ?? (random.chance(0.3) ? random.pick(original.lanes) : original.lane);
   const key = random.chance(0.3) ? `other-${random.int(1_000)}` : original.request.recipient.userId;
   if (kind === 'duplicate') return planned(original.request, { lane, key });
   const id = messageId(v7({ msecs: Math.floor(createdAt), random: random.bytes(16) }));

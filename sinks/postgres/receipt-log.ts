@@ -108,7 +108,7 @@ type Answer =
 
 const DECIDE = {
   name: 'decide-receipts',
-  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)',
+  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)',
 };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -143,6 +143,7 @@ export const postgresReceiptLog = (database: Database, attemptsConsumer: string)
         textArray(batch.map(provider)),
         textArray(batch.map(({ providerMessageId }) => providerMessageId)),
         plainArray(batch.map(({ transition }) => transition)),
+        passed === null ? null : new Date(passed).toISOString(),
       ]);
       return rows.map(({ kind, attempt }): Answer => {
         if (kind === 'unknown_attempt') return { kind, passed };

@@ -1,10 +1,11 @@
 -- Decides each (attempt, transition) once, by the record that brings it first, and answers every question with the
 -- attempt as it stood before its transition. An attempt stands as the attempts table says, advanced by transitions
--- that were decided but whose feedback is not stored yet.
+-- that were decided but whose feedback may not be stored yet (p_passed: how far the attempts sink has come). Later the
+-- table alone is believed: not every decided transition changed something.
 create or replace function decide_receipts(
   p_topics text[], p_partitions integer[], p_offsets bigint[],
   p_tenants text[], p_messages uuid[], p_generations integer[], p_attempts integer[],
-  p_providers text[], p_provider_ids text[], p_transitions text[]
+  p_providers text[], p_provider_ids text[], p_transitions text[], p_passed timestamptz
 ) returns table (place integer, kind text, attempt jsonb) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
@@ -69,6 +70,7 @@ begin
     select d.transition, d.prior_sequence from receipt_decisions d
     where d.tenant_id = f.tenant_id and d.message_id = f.message_id and d.generation = f.generation
       and d.attempt = f.attempt and d.prior_sequence >= a.sequence
+      and d.decided_at > coalesce(p_passed, '-infinity') - interval '1 minute'
     order by d.prior_sequence desc limit 1
   ) newer on true
   on conflict do nothing;

@@ -1,0 +1,310 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ReceiptLog, ReceiptQuestion } from '../../processors/receipts/receipt-log.js';
+import { messageId, tenantId } from '../../schemas/brand.js';
+import type { DeliveryFeedback, Settlement } from '../../schemas/generated/records.js';
+import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
+import { postgresAttempts } from './attempts.js';
+import { postgresLedger } from './ledger.js';
+import { postgresReceiptLog } from './receipt-log.js';
+import { postgresReservations } from './reservations.js';
+import { freshDatabase } from './testing/fresh-database.js';
+import type { FreshDatabase } from './testing/fresh-database.js';
+
+const NOON = Date.UTC(2026, 4, 20, 12);
+
+let database: FreshDatabase;
+let tests = 0;
+/** Names of each test's own. */
+let consumer: string;
+let tenant: ReturnType<typeof tenantId>;
+let topic: string;
+let attempts: ReturnType<typeof postgresAttempts>;
+let receiptLog: ReceiptLog;
+let next: number;
+
+beforeAll(async () => {
+  database = await freshDatabase('other_schema');
+});
+afterAll(() => database.drop());
+
+beforeEach(async () => {
+  tests += 1;
+  consumer = `attempts-${tests}`;
+  tenant = tenantId(`t${tests}`);
+  topic = `feedback.${tests}`;
+  next = 0;
+  attempts = postgresAttempts(database, consumer);
+  receiptLog = postgresReceiptLog(database, consumer);
+  await attempts.loadOffsets([{ topic, partition: 0, beginning: 0 }]);
+});
+
+const id = (n: number) => messageId(`00000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
+
+const money = (kind: Settlement['kind'], cashMicros = 45_000n): Settlement => ({
+  kind,
+  cashMicros,
+  units: 1,
+  currency: 'CNY',
+  leaseId: null,
+});
+
+const feedback = (n: number, over: Partial<DeliveryFeedback> = {}): DeliveryFeedback => ({
+  feedbackId: id(900 + n),
+  messageId: id(n),
+  generation: 0,
+  tenantId: tenant,
+  businessLine: 'promo',
+  campaignId: null,
+  templateId: 'sale',
+  lane: 'p1',
+  attempt: 1,
+  sequence: 1,
+  channel: 'sms',
+  provider: 'aliyun-sms',
+  state: 'accepted',
+  terminal: false,
+  class: null,
+  providerCode: 'OK',
+  providerMessageId: `biz-${tests}-${n}`,
+  settlement: money('post'),
+  recipientHash: 'ab'.repeat(32),
+  createdAt: NOON,
+  attemptedAt: NOON + 10,
+  occurredAt: NOON + 20,
+  labels: { say: 'it\'s "quoted", {braced}\\', city: '杭州' },
+  ...over,
+});
+
+const slice = (...values: DeliveryFeedback[]): PartitionSlice<DeliveryFeedback> => {
+  const start = next;
+  next += Math.max(values.length, 1);
+  return {
+    topic,
+    partition: 0,
+    start,
+    next,
+    records: values.map((value, index): KafkaRecord<DeliveryFeedback> => ({
+      at: { topic, partition: 0, offset: start + index },
+      key: Buffer.from(`user,"${value.messageId}`),
+      value,
+      timestamp: value.occurredAt,
+      headers: {},
+      size: 300,
+    })),
+  };
+};
+
+const question = (n: number, over: Partial<ReceiptQuestion> = {}): ReceiptQuestion => ({
+  at: { topic: 'receipts', partition: 0, offset: n },
+  attempt: { tenantId: tenant, messageId: id(n), generation: 0, attempt: 1 },
+  provider: 'aliyun-sms',
+  providerMessageId: null,
+  transition: 'delivered',
+  ...over,
+});
+
+const byProviderId = (n: number, over: Partial<ReceiptQuestion> = {}) =>
+  question(n, { attempt: null, providerMessageId: `biz-${tests}-${n}`, ...over });
+
+/** State, sequence, posted cash and answer of each. */
+const ask = async (...questions: ReceiptQuestion[]) =>
+  (await receiptLog.decide(questions)).map((answer) =>
+    answer.kind === 'unknown_attempt'
+      ? answer.kind
+      : [
+          answer.kind,
+          answer.attempt.state,
+          answer.attempt.sequence,
+          answer.attempt.postedCashMicros,
+        ].join(' '),
+  );
+
+describe('attempts', () => {
+  test('keeps all that later feedback needs', async () => {
+    await attempts.apply([slice(feedback(1))]);
+    const [answer] = await receiptLog.decide([question(1)]);
+    expect(answer).toEqual({
+      kind: 'first',
+      attempt: {
+        tenantId: tenant,
+        messageId: id(1),
+        generation: 0,
+        attempt: 1,
+        key: `user,"${id(1)}`,
+        lane: 'p1',
+        channel: 'sms',
+        provider: 'aliyun-sms',
+        providerMessageId: `biz-${tests}-1`,
+        businessLine: 'promo',
+        campaignId: null,
+        templateId: 'sale',
+        recipientHash: 'ab'.repeat(32),
+        labels: feedback(1).labels,
+        createdAt: NOON,
+        attemptedAt: NOON + 10,
+        occurredAt: NOON + 20,
+        state: 'accepted',
+        class: null,
+        terminal: false,
+        sequence: 1,
+        postedCashMicros: 45_000n,
+        postedUnits: 1,
+        currency: 'CNY',
+        leaseId: null,
+        reservation: null,
+      },
+    });
+  });
+
+  test('adds up an attempt over one batch as over several', async () => {
+    const reversed = {
+      sequence: 2,
+      state: 'failed',
+      terminal: true,
+      settlement: money('reverse'),
+      providerMessageId: null,
+    } as const;
+    await attempts.apply([slice(feedback(1), feedback(1, reversed), feedback(2))]);
+    await attempts.apply([slice(feedback(2, reversed))]);
+    expect(await ask(question(1), question(2))).toEqual(['first failed 2 0', 'first failed 2 0']);
+    expect(await ask(byProviderId(1), byProviderId(2))).toEqual([
+      'again failed 2 0',
+      'again failed 2 0',
+    ]);
+  });
+
+  test('an older event never overwrites a newer one', async () => {
+    await attempts.apply([slice(feedback(1, { sequence: 3, state: 'delivered' }))]);
+    await attempts.apply([slice(feedback(1, { sequence: 2 }), feedback(1))]);
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first delivered 3 45000']);
+  });
+
+  test('stores nothing where its partition was lost', async () => {
+    const batch = slice(feedback(1));
+    expect(await attempts.apply([{ ...batch, start: 7 }])).toEqual({
+      kind: 'lost',
+      lost: [{ topic, partition: 0 }],
+    });
+    expect(await ask(question(1))).toEqual(['unknown_attempt']);
+    expect(await attempts.apply([batch])).toEqual({ kind: 'applied' });
+    expect(await attempts.loadOffsets([{ topic, partition: 0, beginning: 0 }])).toEqual([1]);
+  });
+
+  test('has passed only what its slowest partition has passed', async () => {
+    await attempts.loadOffsets([{ topic, partition: 1, beginning: 0 }]);
+    await attempts.apply([slice(feedback(1))]);
+    expect(await attempts.passed()).toBeNull();
+    await attempts.caughtUp([{ topic, partition: 1 }], NOON + 5_000);
+    expect(await attempts.passed()).toBe(NOON + 20);
+    // An idle partition and one that is at the end move on by our clock.
+    await attempts.caughtUp([{ topic, partition: 0 }], NOON + 4_000);
+    expect(await attempts.passed()).toBe(NOON + 4_000);
+    expect(await receiptLog.decide([question(9)])).toEqual([
+      { kind: 'unknown_attempt', passed: NOON + 4_000 },
+    ]);
+  });
+
+  test('is no attempt of another tenant with the same message id', async () => {
+    await attempts.apply([slice(feedback(1))]);
+    const attempt = {
+      tenantId: tenantId('stranger'),
+      messageId: id(1),
+      generation: 0,
+      attempt: 1,
+    };
+    expect(await ask(question(1, { attempt }))).toEqual(['unknown_attempt']);
+  });
+});
+
+describe('receipt log', () => {
+  beforeEach(async () => {
+    await attempts.apply([slice(feedback(1), feedback(2))]);
+  });
+
+  test('decides each transition once, by the record that brings it first', async () => {
+    const other = { at: { topic: 'receipts', partition: 3, offset: 8 } };
+    expect(await ask(question(1))).toEqual(['first accepted 1 45000']);
+    expect(await ask(question(1, other))).toEqual(['already accepted 1 45000']);
+    expect(await ask(byProviderId(1, other))).toEqual(['already accepted 1 45000']);
+  });
+
+  test('decides a record that is read again as it did first, whatever was stored since', async () => {
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first accepted 1 45000']);
+    const failed = { sequence: 2, state: 'failed', settlement: money('reverse') } as const;
+    await attempts.apply([slice(feedback(1, failed))]);
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['again accepted 1 45000']);
+  });
+
+  test('within a batch the earlier record decides, and a later transition sees it', async () => {
+    const at = (offset: number) => ({ at: { topic: 'receipts', partition: 0, offset } });
+    expect(
+      await ask(
+        question(1, at(1)),
+        byProviderId(1, at(2)),
+        question(2, at(3)),
+        question(1, { ...at(4), transition: 'failed' }),
+      ),
+    ).toEqual([
+      'first accepted 1 45000',
+      'already accepted 1 45000',
+      'first accepted 1 45000',
+      'first delivered 2 45000',
+    ]);
+  });
+
+  test('a later transition sees an earlier one whose feedback is not stored yet', async () => {
+    await ask(question(1));
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first delivered 2 45000']);
+  });
+
+  test('an earlier transition that changed nothing is forgotten once the sink has passed', async () => {
+    await ask(question(1, { transition: 'unknown' }));
+    await attempts.caughtUp([{ topic, partition: 0 }], Date.now() + 120_000);
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first accepted 1 45000']);
+  });
+
+  test('answers strange references as unknown attempts', async () => {
+    const strange = { tenantId: tenant, messageId: messageId("x'{,"), generation: 0, attempt: 1 };
+    expect(
+      await ask(
+        question(1, { attempt: strange, providerMessageId: `biz-${tests}-1` }),
+        byProviderId(1, { provider: 'another' }),
+        byProviderId(1, { providerMessageId: 'a","b' }),
+        byProviderId(1, { providerMessageId: null }),
+        question(1, { attempt: { ...strange, messageId: id(1), attempt: 2 } }),
+      ),
+    ).toEqual(Array(5).fill('unknown_attempt'));
+  });
+
+  test('shows the reservation, for what was held without a price', async () => {
+    await postgresLedger(database).grant({
+      transferId: `grant-${tenant}`,
+      tenantId: tenant,
+      businessLine: 'promo',
+      currency: 'CNY',
+      cashMicros: 1_000_000n,
+      units: 10n,
+    });
+    await postgresReservations(database).reserve([
+      {
+        tenantId: tenant,
+        businessLine: 'promo',
+        messageId: id(1),
+        generation: 0,
+        createdAt: NOON,
+        at: { topic: 'ingest.p1', partition: 0, offset: 0 },
+        cashMicros: 90_000n,
+        units: 2,
+        currency: 'CNY',
+        unitsCap: null,
+        cashCapMicros: null,
+      },
+    ]);
+    const [answer] = await receiptLog.decide([question(1)]);
+    expect(answer).toMatchObject({
+      attempt: {
+        reservation: { cashMicros: 90_000n, units: 2, currency: 'CNY', state: 'pending' },
+      },
+    });
+  });
+});

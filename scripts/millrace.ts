@@ -8,6 +8,7 @@ import { configApply } from './commands/config-apply.js';
 import { produce } from './commands/produce.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
+import { status } from './commands/status.js';
 import { topicsApply } from './commands/topics-apply.js';
 import { topologyDescribe } from './commands/topology-describe.js';
 
@@ -45,6 +46,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli)));
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
+  root.addCommand(status(cli));
   return root;
 };
 

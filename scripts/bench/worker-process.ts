@@ -9,6 +9,10 @@ const STOP_DEADLINE_MS = 30_000;
 /** Linux counts process times in ticks of this many a second (sysconf(_SC_CLK_TCK)). */
 const TICKS_PER_SECOND = 100;
 
+/** For profiles: BENCH_NODE_ARGS="--cpu-prof --cpu-prof-dir=DIR" reaches the workers only. */
+const nodeArguments = (variables: Variables): string[] =>
+  (variables['BENCH_NODE_ARGS'] ?? '').split(' ').filter((argument) => argument !== '');
+
 /** `millrace run` as a process of its own. */
 export class WorkerProcess {
   private readonly child: ChildProcess;
@@ -22,7 +26,12 @@ export class WorkerProcess {
   static async start(variables: Variables, options: readonly string[]): Promise<WorkerProcess> {
     const child = spawn(
       process.execPath,
-      [path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'run', ...options],
+      [
+        ...nodeArguments(variables),
+        path.join(projectRoot(), 'scripts', 'millrace.cjs'),
+        'run',
+        ...options,
+      ],
       { env: variables, stdio: ['ignore', 'ignore', 'pipe'] },
     );
     let said = '';

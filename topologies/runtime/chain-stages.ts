@@ -14,6 +14,7 @@ export const chainStages = (
     definition,
     ports,
     inputs: inputsOf(definition),
+    handovers: new Map(),
     tables: Object.fromEntries(
       Object.entries(definition.wire.tables ?? {}).flatMap(([name, wired]) =>
         topicsOf(wired).map((topic) => [name, table(topic)]),

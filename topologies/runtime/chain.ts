@@ -36,6 +36,13 @@ export interface ChainStage {
   /** Input topic name to the contract's name. */
   readonly inputs: ReadonlyMap<string, string>;
   readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
+  /** Memo of the chain: output topic to the later stage that takes it directly; null: none. */
+  readonly handovers: Map<string, Handover | null>;
+}
+
+export interface Handover {
+  readonly stage: ChainStage;
+  readonly from: string;
 }
 
 /** The state of one source partition: a store per stage and name. */
@@ -85,6 +92,8 @@ export class ChainRun {
   /** Shards whose state or records this run touches. */
   readonly touched = new Set<Shard>();
   private readonly options: ChainOptions;
+  private readonly taken = new Map<string, number>();
+  private readonly written = new Map<string, Map<string, number>>();
   private readonly views = new Map<ChainStage, Map<Shard, AnyView>>();
 
   constructor(options: ChainOptions) {
@@ -127,10 +136,10 @@ export class ChainRun {
               stage.ports,
               { now, state: {}, tables: stage.tables },
             );
-      this.options.metrics.recordsIn(stage.name, batch.length);
+      this.taken.set(stage.name, batch.length);
       for (const [index, { record, shard, raw }] of batch.entries()) {
         const decision = this.decide(stage, record, facts?.[index], shard, raw);
-        for (const next of this.accept(stage, decision, shard, raw, record)) {
+        for (const next of this.accept(stage, decision, shard)) {
           append(waiting, next.stage, { record: next.record, shard, raw });
         }
       }
@@ -142,14 +151,13 @@ export class ChainRun {
     this.touched.add(shard);
     const { answered } = stage.definition.processor;
     if (answered === undefined) throw new PipelineError('defect', `${stage.name} takes no answers`);
-    const decision = answered(answer, this.view(stage, shard));
-    this.accept(stage, decision, shard, null, null);
+    this.accept(stage, encoded(stage, answered(answer, this.view(stage, shard)), null), shard);
   }
 
   /** An answer whose partition has gone to another worker: no state, no offset, but written down. */
   late(stage: ChainStage, shard: Shard, answer: AnyAnswer): void {
     const decision = stage.definition.processor.late?.(answer);
-    if (decision !== undefined) this.accept(stage, decision, shard, null, null);
+    if (decision !== undefined) this.accept(stage, encoded(stage, decision, null), shard);
   }
 
   /** Timers (`tick`), or what a former owner left open (`restored`). */
@@ -160,7 +168,7 @@ export class ChainRun {
       const decision = run(this.view(stage, shard));
       if (isNothing(decision)) continue;
       this.touched.add(shard);
-      this.accept(stage, decision, shard, null, null);
+      this.accept(stage, encoded(stage, decision, null), shard);
     }
   }
 
@@ -170,11 +178,19 @@ export class ChainRun {
       const { flush } = stage.definition.processor;
       if (flush !== undefined) {
         for (const shard of this.touched) {
-          this.accept(stage, flush(this.view(stage, shard)), shard, null, null);
+          this.accept(stage, encoded(stage, flush(this.view(stage, shard)), null), shard);
         }
       }
     }
     for (const shard of this.touched) this.changelog(shard);
+  }
+
+  /** What the run took and wrote, once it is known to have committed. */
+  report({ recordsIn, recordsOut }: ChainMetrics): void {
+    for (const [stage, count] of this.taken) recordsIn(stage, count);
+    for (const [stage, counts] of this.written) {
+      for (const [to, count] of counts) recordsOut(stage, to, count);
+    }
   }
 
   private decide(
@@ -183,11 +199,11 @@ export class ChainRun {
     fact: unknown,
     shard: Shard,
     raw: RawRecord,
-  ): AnyDecision {
+  ): Encoded {
     const { processor } = stage.definition;
     const view = this.view(stage, shard);
     try {
-      return processor.decide(record, fact, view);
+      return encoded(stage, processor.decide(record, fact, view), { record, raw });
     } catch (thrown) {
       const error = asError(thrown);
       if (error instanceof PipelineError && error.verdict !== 'dead-letter') throw error;
@@ -202,52 +218,31 @@ export class ChainRun {
     raw: RawRecord,
     error: Error,
     view: AnyView,
-  ): AnyDecision {
+  ): Encoded {
     const code = error instanceof PipelineError ? error.code : 'undecidable';
     this.writes.push(deadLetter(raw, this.options.deadLetters, stage.name, code, error.message));
     this.options.metrics.deadLetters(stage.name, code);
-    return stage.definition.processor.failed?.(record, error, view) ?? {};
+    const { failed } = stage.definition.processor;
+    return encoded(stage, failed?.(record, error, view) ?? {}, { record, raw });
   }
 
-  /** Stages a decision's puts, writes and calls; returns the records that a later stage of the chain takes. */
+  /** Stages a decision's writes, puts and calls; returns the records that a later stage of the chain takes. */
   private accept(
     stage: ChainStage,
-    decision: AnyDecision,
+    { decision, outputs }: Encoded,
     shard: Shard,
-    raw: RawRecord | null,
-    record: AnyRecord | null,
   ): { stage: ChainStage; record: AnyRecord }[] {
     if (isNothing(decision)) return [];
     append(this.decisions, stage, decision);
     const onward: { stage: ChainStage; record: AnyRecord }[] = [];
-    const emits = decision.emit ?? [];
-    for (const emit of emits) {
-      const wired = stage.definition.wire.to?.[emit.to];
-      if (wired === undefined)
-        throw new PipelineError('defect', `${stage.name} emits to unwired ${emit.to}`);
-      const topic: Topic<unknown> = 'all' in wired ? wired.pick(emit.value) : wired;
-      const key = emit.key === undefined ? (record?.key ?? null) : Buffer.from(emit.key, 'utf8');
-      if (key === null && record === null && emit.partition === undefined) {
-        throw new PipelineError(
-          'defect',
-          `${stage.name} emits to ${topic.name} without a key or a record to take it from`,
-        );
-      }
-      this.writes.push({
-        topic: topic.name,
-        partition: emit.partition ?? null,
-        key,
-        value: emit.value === null ? null : topic.codec.encode(emit.value),
-        ...(raw?.headers['traceparent'] && {
-          headers: { traceparent: raw.headers['traceparent'] },
-        }),
-      });
-      this.options.metrics.recordsOut(stage.name, emit.to, 1);
-      const next = this.later(stage).find((one) => one.inputs.has(topic.name));
-      const from = next?.inputs.get(topic.name);
-      if (next !== undefined && from !== undefined && record !== null && emit.value !== null) {
-        onward.push({ stage: next, record: { ...record, key, value: emit.value, from } });
-      }
+    for (const { write, to, record } of outputs) {
+      this.writes.push(write);
+      this.options.metrics.recordsOut(stage.name, to, 1);
+      if (record === null) continue;
+      const next = this.later(stage).find((one) => one.inputs.has(write.topic));
+      const from = next?.inputs.get(write.topic);
+      if (next !== undefined && from !== undefined)
+        onward.push({ stage: next, record: { ...record, from } });
     }
     for (const put of decision.put ?? []) {
       const store = shard.stores.get(stage.name)?.[put.to];
@@ -259,10 +254,17 @@ export class ChainRun {
     return onward;
   }
 
-  /** Stages that the chain runs after this one: only they take its output directly. */
-  private later(stage: ChainStage): readonly ChainStage[] {
-    const { stages } = this.options;
-    return stages.slice(stages.indexOf(stage) + 1);
+  /** The later stage of the chain that takes this output directly, if any. */
+  private handover(stage: ChainStage, topic: string): Handover | undefined {
+    let known = stage.handovers.get(topic);
+    if (known === undefined) {
+      const { stages } = this.options;
+      const next = stages.slice(stages.indexOf(stage) + 1).find((one) => one.inputs.has(topic));
+      const from = next?.inputs.get(topic);
+      known = next === undefined || from === undefined ? null : { stage: next, from };
+      stage.handovers.set(topic, known);
+    }
+    return known ?? undefined;
   }
 
   private view(stage: ChainStage, shard: Shard): AnyView {
@@ -324,6 +326,53 @@ export const inputsOf = (definition: AnyStage): ReadonlyMap<string, string> =>
       topicsOf(wired).map((topic) => [topic.name, name] as const),
     ),
   );
+
+/** A decision whose outputs are bytes already: what cannot be encoded or has no topic fails before anything is staged. */
+interface Encoded {
+  readonly decision: AnyDecision;
+  readonly outputs: readonly Output[];
+}
+
+interface Output {
+  readonly to: string;
+  readonly write: Write;
+  /** As a later stage of the chain would take it; null where it does not come from a record. */
+  readonly record: AnyRecord | null;
+}
+
+/** @throws PipelineError `unencodable`, `undecidable` (its family has no topic for it), `defect` */
+const encoded = (
+  stage: ChainStage,
+  decision: AnyDecision,
+  source: { readonly record: AnyRecord; readonly raw: RawRecord } | null,
+): Encoded => ({
+  decision,
+  outputs: (decision.emit ?? []).map(({ to, value, key: ownKey, partition }) => {
+    const wired = stage.definition.wire.to?.[to];
+    if (wired === undefined)
+      throw new PipelineError('defect', `${stage.name} emits to unwired ${to}`);
+    const topic: Topic<unknown> = 'all' in wired ? wired.pick(value) : wired;
+    const key = ownKey === undefined ? (source?.record.key ?? null) : Buffer.from(ownKey, 'utf8');
+    if (key === null && source === null && partition === undefined) {
+      throw new PipelineError(
+        'defect',
+        `${stage.name} emits to ${topic.name} without a key or a record to take it from`,
+      );
+    }
+    const traceparent = source?.raw.headers['traceparent'];
+    return {
+      to,
+      write: {
+        topic: topic.name,
+        partition: partition ?? null,
+        key,
+        value: value === null ? null : topic.codec.encode(value),
+        ...(traceparent && { headers: { traceparent } }),
+      },
+      record: source === null || value === null ? null : { ...source.record, key, value },
+    };
+  }),
+});
 
 const isNothing = ({ emit, put, call }: AnyDecision): boolean =>
   (emit?.length ?? 0) === 0 && (put?.length ?? 0) === 0 && (call?.length ?? 0) === 0;

@@ -32,6 +32,8 @@ import {
 /** How long a take waits for a first record; a rebalance or an answer is noticed within it. */
 const WAIT_MS = 50;
 const TICK_MS = 1_000;
+/** Queue ages observed per batch at most, evenly spread: a histogram of every record would cost more than deciding it. */
+const AGES_A_BATCH = 20;
 const RETRY_PAUSE_MS = { first: 100, most: 5_000 } as const;
 
 export interface TaskMetrics extends ChainMetrics {
@@ -222,7 +224,8 @@ export class Task implements SessionOwner {
       return;
     try {
       await this.transact(batch, ticking);
-      this.recovered();
+      // A tick asks nobody: only work that was done again shows that the dependency is back.
+      if (batch.records.length > 0) this.recovered();
     } catch (thrown) {
       const error = asError(thrown);
       if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
@@ -268,8 +271,12 @@ export class Task implements SessionOwner {
       for (const shard of this.fresh) run.wake(shard, 'restored');
       const read = this.decode(batch.records, run);
       deferrals = read.deferrals;
-      for (const { input } of read.inputs)
-        this.options.metrics.queueAge(Date.now() - input.raw.timestamp);
+      const step = Math.ceil(read.inputs.length / AGES_A_BATCH);
+      for (let i = 0; i < read.inputs.length; i += step) {
+        this.options.metrics.queueAge(
+          Date.now() - (read.inputs[i]?.input.raw.timestamp ?? Date.now()),
+        );
+      }
       for (const [id, offset] of read.next) next.set(id, offset);
       await run.run(read.inputs);
       for (const { claimed, epoch, answer } of answers) {
@@ -303,6 +310,7 @@ export class Task implements SessionOwner {
       return;
     }
     this.settle(run);
+    run.report(this.options.metrics);
     this.start(run.calls);
     await this.afterCommit(run);
     await this.defer(deferrals);

@@ -241,6 +241,7 @@ export class TransactionSession {
     if (this.assignment.epoch(id) === undefined) return;
     this.assignment.defer(id, untilMs);
     this.consumer.native.pause([from]);
+    this.ends.delete(id);
     await this.drainFetch((record) => partitionId(record.at) !== id);
     await this.consumer.seek(from, 5_000);
   }
@@ -261,6 +262,8 @@ export class TransactionSession {
     await this.drainFetch(() => false);
     this.held = [];
     for (const position of this.assignment.positions) {
+      // The end was reached by records that are now to come again: what is waiting shows as lag until then.
+      this.ends.delete(partitionId(position));
       await this.consumer.seek(position, 5_000);
     }
   }
@@ -271,6 +274,7 @@ export class TransactionSession {
     const end = Date.now() + this.options.timing.shutdownDeadlineMs;
     await this.drainFetch(() => false);
     if (this.consumer.native.isConnected()) {
+      this.answerRebalances();
       this.consumer.native.unsubscribe();
       // The revocation that answers unsubscribe comes through a poll; without it handed back, disconnect hangs.
       const bound = Date.now() + this.options.timing.shutdownDeadlineMs / 2;
@@ -375,6 +379,8 @@ export class TransactionSession {
       try {
         return await attempt();
       } catch (error) {
+        // Trying again helps only against what may pass: state of a newer release, or a defect, will not.
+        if (error instanceof PipelineError && error.verdict !== 'retry') throw error;
         this.owner.onEvent({ kind: 'producer_renewed', error: asError(error) });
         if (this.closing) throw error;
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -404,8 +410,11 @@ export class TransactionSession {
   }
 
   private rebalance(error: unknown, partitions: TopicPartition[]): void {
-    if (isAssign(error)) this.rebalances.push({ kind: 'assign', partitions });
-    else if (isRevoke(error)) this.queueRevoke(partitions);
+    if (isRevoke(error)) this.queueRevoke(partitions);
+    else if (isAssign(error)) {
+      this.rebalances.push({ kind: 'assign', partitions });
+      if (this.closing) this.answerRebalances();
+    }
   }
 
   private queueRevoke(partitions: TopicPartition[]): void {
@@ -428,6 +437,23 @@ export class TransactionSession {
     setTimeout(force, this.options.timing.revokeBoundMs).unref();
   }
 
+  /** librdkafka goes no further before each callback is answered: unanswered ones would hold up leaving. */
+  private answerRebalances(): void {
+    for (const { kind, partitions } of this.rebalances.splice(0)) {
+      if (kind === 'revoke') {
+        this.giveUp(partitions);
+        continue;
+      }
+      try {
+        this.consumer.native.incrementalAssign(partitions);
+        // Never read: only so that leaving waits until they are handed back.
+        this.assignment.add(partitions.map((one) => ({ ...one, offset: 0 })));
+      } catch {
+        // It was taken back meanwhile: nothing is left to answer.
+      }
+    }
+  }
+
   private async carryOutRebalances(): Promise<void> {
     for (;;) {
       const event = this.rebalances[0];
@@ -439,6 +465,10 @@ export class TransactionSession {
 
   private async carryOutAssign(event: Rebalance): Promise<void> {
     const { partitions } = event;
+    // What is still held of an earlier assignment of these is older than where they begin now.
+    const ids = new Set(partitions.map(partitionId));
+    await this.drainFetch(({ at }) => !ids.has(partitionId(at)));
+    for (const id of ids) this.ends.delete(id);
     const offsets = await this.insist(() => this.startOffsets(partitions));
     await this.insist(() => this.owner.restore(partitions));
     this.rebalances.splice(this.rebalances.indexOf(event), 1);
@@ -475,7 +505,8 @@ export class TransactionSession {
       (record) => !partitions.some((one) => partitionId(one) === partitionId(record.at)),
     );
     const bound = new Promise<void>((resolve) =>
-      setTimeout(resolve, this.options.timing.revokeBoundMs / 2).unref(),
+      // Later than the owner's own bound: two transactions at once would end each other.
+      setTimeout(resolve, this.options.timing.revokeBoundMs * 0.75).unref(),
     );
     await Promise.race([this.owner.finish(partitions), bound]);
     // A transaction under way ends within its own time-outs: partitions are not given up under it.

@@ -57,6 +57,8 @@ export const startCallbacks = async (options: CallbackOptions): Promise<Callback
   const server = createServer((request, response) => {
     void handle(request, options).then(
       ({ result, body }) => {
+        // While closing, a connection kept alive would hold the server open.
+        response.shouldKeepAlive = server.listening;
         answer(response, result, body);
       },
       () => {

@@ -10,8 +10,12 @@ export const sign = (
   accessKeySecret: string,
 ): string =>
   createHmac('sha1', `${accessKeySecret}&`)
-    .update(`${method}&%2F&${percentEncode(canonicalQuery(parameters))}`)
+    .update(`${method}&%2F&${encodeAgain(canonicalQuery(parameters))}`)
     .digest('base64');
+
+/** Percent-encodes what is percent-encoded already: only these three of its characters need it. */
+const encodeAgain = (query: string): string =>
+  query.replaceAll('%', '%25').replaceAll('&', '%26').replaceAll('=', '%3D');
 
 /** Parameters sorted by name (byte order), without Signature, each name and value percent-encoded. */
 export const canonicalQuery = (parameters: Readonly<Record<string, string>>): string =>

@@ -235,14 +235,14 @@ export class ChainRun {
     if (isNothing(decision)) return [];
     append(this.decisions, stage, decision);
     const onward: { stage: ChainStage; record: AnyRecord }[] = [];
+    let written = this.written.get(stage.name);
+    if (written === undefined) this.written.set(stage.name, (written = new Map()));
     for (const { write, to, record } of outputs) {
       this.writes.push(write);
-      this.options.metrics.recordsOut(stage.name, to, 1);
-      if (record === null) continue;
-      const next = this.later(stage).find((one) => one.inputs.has(write.topic));
-      const from = next?.inputs.get(write.topic);
-      if (next !== undefined && from !== undefined)
-        onward.push({ stage: next, record: { ...record, from } });
+      written.set(to, (written.get(to) ?? 0) + 1);
+      const next = record === null ? undefined : this.handover(stage, write.topic);
+      if (next !== undefined && record !== null)
+        onward.push({ stage: next.stage, record: { ...record, from: next.from } });
     }
     for (const put of decision.put ?? []) {
       const store = shard.stores.get(stage.name)?.[put.to];

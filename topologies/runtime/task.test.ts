@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Contract, Processor } from '../../processors/processor.js';
-import { eventually, TestKafka, textTopic } from '../testing/kafka.js';
+import { eventually, TestKafka } from '../testing/kafka.js';
+import { textTopic } from '../testing/text-topic.js';
 import { stage } from '../topology.js';
 import { changelogsOf, chainStages } from './chain-stages.js';
 import { ChangelogReader } from './changelog-reader.js';

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
-import type { Codec, Topic } from '../../schemas/record.js';
 import { ConsumerClient, ProducerClient } from '../runtime/rdkafka-client.js';
 import type { RawRecord, TopicPartition, Write } from '../runtime/raw-record.js';
 
@@ -83,12 +82,6 @@ export class TestKafka {
     await admin.disconnect();
   }
 }
-
-export const textCodec: Codec<string> = {
-  encode: (value) => Buffer.from(value, 'utf8'),
-  decode: (bytes) => bytes.toString('utf8'),
-};
-export const textTopic = (name: string): Topic<string> => ({ name, codec: textCodec });
 
 /** Resolves once `holds` does; fails with `what` after the deadline. No test sleeps instead. */
 export const eventually = async (

@@ -18,11 +18,11 @@ export async function systemPackages({ progress, replaced, tests }) {
   const missing = needed(requirements, replaced, tests).filter(({ present }) => !present());
   if (missing.length === 0) return;
   const apt = onPath('apt-get') !== null;
-  if (!apt || process.getuid?.() !== 0)
+  if (!apt || process.getuid?.() !== 0) {
     throw missingPackages(missing, await commandFor(missing, apt));
-  progress.say(
-    `packages         installing ${missing.map(({ apt: names }) => names.join(' ')).join(' ')} …`,
-  );
+  }
+  const names = missing.flatMap((one) => one.apt).map((name) => name.split('|')[0]);
+  progress.say(`packages         installing ${names.join(' ')} …`);
   await progress.step(
     'packages',
     () => aptInstall(missing),

@@ -40,6 +40,12 @@ export interface Codecs {
    * @throws PipelineError `registry_unavailable`: wait, then the same batch again.
    */
   readonly prepare: (values: readonly (Buffer | null | undefined)[]) => Promise<void>;
+  /**
+   * Before restoring state that holds framed values inside its own format (claims): fetches every schema that was
+   * ever registered for these topics, as nobody sees such values' ids beforehand and an older release may have
+   * written them. @throws PipelineError `registry_unavailable`.
+   */
+  readonly prepareAll: (topics: readonly string[]) => Promise<void>;
   /** Looks up ids for more topics, e.g. of a channel configured later. Known ones cost nothing. */
   readonly open: (topics: readonly TopicSchema[]) => Promise<void>;
 }
@@ -48,6 +54,8 @@ export interface Codecs {
 export interface SchemaSource {
   /** The id of this very schema under the subject, null where it is not registered there. */
   readonly idOf: (subject: string, schema: string) => Promise<number | null>;
+  /** Ids of all versions of a subject. */
+  readonly idsOf: (subject: string) => Promise<readonly number[]>;
   readonly schemaById: (id: number) => Promise<RegisteredSchema | null>;
 }
 
@@ -55,7 +63,7 @@ const codecsOver = (
   schemas: RecordSchemas,
   writers: WriterSchemas,
   idOf: (record: RecordName, topic: string) => number,
-  open: Codecs['open'],
+  { open, prepareAll }: Pick<Codecs, 'open' | 'prepareAll'>,
 ): Codecs => ({
   of: (record, topic) => {
     const type = schemas.typeOf(record);
@@ -77,6 +85,7 @@ const codecsOver = (
     }),
   internal: (version, schema) => internalAvro(version, schemas.typeFor(schema)),
   prepare: writers.prepare,
+  prepareAll,
   open,
 });
 
@@ -116,7 +125,12 @@ export const openCodecs = async (
       throw new PipelineError('defect', `no schema id was looked up for ${record} on ${topic}`);
     return id;
   };
-  return codecsOver(schemas, writerSchemas(source.schemaById), idOf, open);
+  const writers = writerSchemas(source.schemaById);
+  const prepareAll = async (names: readonly string[]): Promise<void> => {
+    const known = await Promise.all(names.map((topic) => source.idsOf(subjectOf(topic))));
+    await writers.prepareIds(known.flat());
+  };
+  return codecsOver(schemas, writers, idOf, { open, prepareAll });
 };
 
 /** Codecs without a registry, for tests and the in-memory driver: each record's id is its place in RECORD_NAMES, from 1. */
@@ -128,10 +142,8 @@ export const memoryCodecs = (): Codecs => {
       record === undefined ? null : { kind: 'AVRO', text: schemas.textOf(record), references: [] },
     );
   });
-  return codecsOver(
-    schemas,
-    writers,
-    (record) => RECORD_NAMES.indexOf(record) + 1,
-    () => Promise.resolve(),
-  );
+  return codecsOver(schemas, writers, (record) => RECORD_NAMES.indexOf(record) + 1, {
+    open: () => Promise.resolve(),
+    prepareAll: () => Promise.resolve(),
+  });
 };

@@ -26,6 +26,8 @@ export interface WriterSchemas {
    * @throws PipelineError `registry_unavailable`: wait and try the same batch again; nothing may be skipped.
    */
   readonly prepare: (values: readonly (Buffer | null | undefined)[]) => Promise<void>;
+  /** The same for ids known otherwise. */
+  readonly prepareIds: (ids: readonly number[]) => Promise<void>;
 }
 
 /** How long a 404 is believed: a producer may register its schema just after its first message. */
@@ -63,6 +65,12 @@ export const writerSchemas = (
     absent.set(id, { is: 'absent', untilMs: now() + ABSENT_FOR_MS });
   };
 
+  const isMissing = (id: number): boolean => {
+    if (known.has(id)) return false;
+    const gone = absent.get(id);
+    return gone === undefined || gone.untilMs <= now();
+  };
+
   const missingIn = (values: readonly (Buffer | null | undefined)[]): Set<number> | null => {
     let missing: Set<number> | null = null;
     let last = -1;
@@ -70,22 +78,23 @@ export const writerSchemas = (
       const id = schemaIdOf(value);
       if (id === last || id < 0) continue;
       last = id;
-      if (known.has(id)) continue;
-      const gone = absent.get(id);
-      if (gone === undefined || gone.untilMs <= now()) (missing ??= new Set()).add(id);
+      if (isMissing(id)) (missing ??= new Set()).add(id);
     }
     return missing;
+  };
+
+  const fetchAll = async (ids: readonly number[]): Promise<void> => {
+    for (let first = 0; first < ids.length; first += FETCHED_AT_ONCE)
+      await Promise.all(ids.slice(first, first + FETCHED_AT_ONCE).map(fetchOne));
   };
 
   return {
     get: (id) => known.get(id) ?? absent.get(id),
     prepare: async (values) => {
       const missing = missingIn(values);
-      if (missing === null) return;
-      const ids = [...missing];
-      for (let first = 0; first < ids.length; first += FETCHED_AT_ONCE)
-        await Promise.all(ids.slice(first, first + FETCHED_AT_ONCE).map(fetchOne));
+      if (missing !== null) await fetchAll([...missing]);
     },
+    prepareIds: (ids) => fetchAll([...new Set(ids)].filter(isMissing)),
   };
 };
 

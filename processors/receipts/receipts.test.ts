@@ -10,7 +10,6 @@ import { feedbackId } from '../feedback-id.js';
 import type { Decision, View } from '../processor.js';
 import { configEntries, NOW, provider, sms } from '../send/fixtures.js';
 import type { Receipts } from './contract.js';
-import { receiptKey } from './receipt-key.js';
 import type { AttemptRow, ReceiptAnswer } from './receipt-log.js';
 import { receipts } from './receipts.js';
 
@@ -322,9 +321,4 @@ test('a held attempt whose reservation nobody knows is a dead letter, never a gu
   expect(() => decide(receipt({ state: 'failed' }), { kind: 'first', attempt })).toThrow(
     expect.objectContaining({ code: 'undecidable' }),
   );
-});
-
-test('all reports on one message share a key', () => {
-  expect(receiptKey(receipt())).toBe(receiptKey(receipt({ state: 'failed' })));
-  expect(receiptKey(receipt({ attempt: null }))).toBe('first|biz-1');
 });

@@ -66,7 +66,7 @@ export const divert = (
   now: EpochMs,
   options: SendOptions,
 ): Emissions => {
-  if (now >= routed.expiresAt) return [expired(routed, at, now, options)];
+  if (now >= routed.expiresAt) return expired(routed, at, now, options);
   const diverted = { ...routed, diversions: routed.diversions + 1 };
   return [
     {
@@ -77,15 +77,14 @@ export const divert = (
   ];
 };
 
+/** Too late for another attempt. */
 export const expired = (
   routed: MessageRouted,
   at: Claim['at'],
   now: EpochMs,
   options: SendOptions,
-): Emissions[number] => ({
-  to: 'refused',
-  key: routed.reserved.deduped.key,
-  value: refusalOf(
+): Emissions =>
+  giveUp(
     routed,
     at,
     {
@@ -95,8 +94,43 @@ export const expired = (
       refusedAt: now,
     },
     options,
-  ),
-});
+  );
+
+/**
+ * Ends a message that cannot be called (again): refused, and what was reserved returns. Where an earlier try was
+ * ambiguous it is held instead: it may have been delivered, so nobody may say that it was not, or return its money.
+ */
+export const giveUp = (
+  routed: MessageRouted,
+  at: Claim['at'],
+  why: Parameters<typeof refusalOf>[2],
+  options: SendOptions,
+): Emissions => {
+  const { key } = routed.reserved.deduped;
+  if (!routed.ambiguous)
+    return [{ to: 'refused', key, value: refusalOf(routed, at, why, options) }];
+  // The attempt that the record was put back for is never made: the one before it is what is held.
+  const last = { ...routed, attempt: routed.attempt - 1 };
+  const held = feedbackOn(
+    last,
+    {
+      state: 'held',
+      class: 'timeout',
+      terminal: false,
+      settlement: noSettlement(routed),
+      providerCode: null,
+      providerMessageId: null,
+      attemptedAt: routed.routedAt,
+      occurredAt: why.refusedAt,
+    },
+    options,
+  );
+  return [
+    // That attempt's own number is taken by its outcome.
+    { to: 'feedback', key, value: { ...held, sequence: routed.attempt } },
+    { to: 'unknown', key: attemptKey(attemptOf(last)), value: last },
+  ];
+};
 
 /** Done: nothing more is tried, and its money is settled. */
 const final = (ended: Ended, rule: OutcomeRule, options: SendOptions): Emissions => {

@@ -61,12 +61,16 @@ export const nextRoute = (
   };
 };
 
-/** The record's own route, or the next one where configuration no longer has it. */
+/**
+ * The record's own route, or the next one where configuration no longer has it; never the next one where a try of its
+ * own was ambiguous.
+ */
 export const routeOf = (
   routed: MessageRouted,
   channels: Channels,
   levels: Levels,
 ): UsableRoute | null => {
   const provider = providerOf(channels, routed.channel, routed.provider);
-  return provider === undefined ? nextRoute(routed, channels, levels) : { routed, provider };
+  if (provider !== undefined) return { routed, provider };
+  return routed.ambiguous ? null : nextRoute(routed, channels, levels);
 };

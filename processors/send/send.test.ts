@@ -335,6 +335,29 @@ test('once a try was ambiguous, no other provider is asked when tries run out', 
   expect(written(decision)).toEqual(['feedback', 'unknown']);
 });
 
+test.each([
+  { it: 'it expires while it waits', change: {}, now: EXPIRES },
+  { it: 'its provider is no longer configured', change: { provider: 'gone' }, now: NOW },
+])('once a try was ambiguous the message is held, not refused, when $it', ({ change, now }) => {
+  const value = routed({
+    attempt: 3,
+    routeAttempt: 3,
+    ambiguous: true,
+    alternatives: ['sms/second'],
+    ...change,
+  });
+  const decision = stage.decide(record(value), NO_WAIT, view({ now }));
+  expect(written(decision)).toEqual(['feedback', 'unknown']);
+  expect(decision.call).toBeUndefined();
+  expect(one(decision, 'feedback')).toMatchObject({
+    state: 'held',
+    attempt: 2,
+    sequence: 3,
+    settlement: { kind: 'none' },
+  });
+  expect(one(decision, 'unknown').attempt).toBe(2);
+});
+
 test('what was never called is put back without an attempt, or refused once expired', () => {
   expect(one(answer({ kind: 'not_called' }), 'retry')).toMatchObject({ attempt: 1, diversions: 1 });
   const value = routed({ expiresAt: NOW + 500 });

@@ -3,10 +3,9 @@ import type { Caller, Decision, View } from '../processor.js';
 import { attemptKey, attemptOf, idempotencyKey } from './attempt-key.js';
 import type { Claim } from './claim.js';
 import { callTimes, claimKey } from './claim.js';
-import { complete, divert, expired } from './complete.js';
+import { complete, divert, expired, giveUp } from './complete.js';
 import type { ProviderCall, Send } from './contract.js';
 import { lateReceipt } from './late-receipt.js';
-import { refusalOf } from './records.js';
 import type { SendOptions } from './records.js';
 import { rateFactorOf, routeOf } from './route-of.js';
 import type { UsableRoute } from './route-of.js';
@@ -41,9 +40,9 @@ export const send = (options: SendOptions): Caller<Send> => ({
   },
 
   decide: ({ at, value }, { waitMs }, { now, tables }) => {
-    if (now >= value.expiresAt) return { emit: [expired(value, at, now, options)] };
+    if (now >= value.expiresAt) return { emit: expired(value, at, now, options) };
     const route = routeOf(value, channelsOf(tables.config), tables.levels);
-    if (route === null) return { emit: [unroutable(value, at, now, options)] };
+    if (route === null) return { emit: unroutable(value, at, now, options) };
     if (waitMs > route.provider.timeoutMs * WAIT_SHARE)
       return { emit: divert({ routed: route.routed, at }, waitMs, now, options) };
     const { startBy, deadline } = callTimes(now, route.provider.timeoutMs, value.expiresAt);
@@ -99,23 +98,18 @@ export const send = (options: SendOptions): Caller<Send> => ({
   },
 
   failed: ({ at, value }, _error, { now }) => ({
-    emit: [
+    emit: giveUp(
+      value,
+      at,
       {
-        to: 'refused',
-        value: refusalOf(
-          value,
-          at,
-          {
-            reason: 'internal',
-            // Not the error's own words: they may quote the message.
-            detail: 'a defect in send; the record lies in dead-letters',
-            retryable: false,
-            refusedAt: now,
-          },
-          options,
-        ),
+        reason: 'internal',
+        // Not the error's own words: they may quote the message.
+        detail: 'a defect in send; the record lies in dead-letters',
+        retryable: false,
+        refusedAt: now,
       },
-    ],
+      options,
+    ),
   }),
 
   metrics: {
@@ -135,10 +129,8 @@ const unroutable = (
   at: Claim['at'],
   now: number,
   options: SendOptions,
-): NonNullable<Decision<Send>['emit']>[number] => ({
-  to: 'refused',
-  key: routed.reserved.deduped.key,
-  value: refusalOf(
+): NonNullable<Decision<Send>['emit']> =>
+  giveUp(
     routed,
     at,
     {
@@ -148,8 +140,7 @@ const unroutable = (
       refusedAt: now,
     },
     options,
-  ),
-});
+  );
 
 const callOf = (
   { routed, provider }: UsableRoute,

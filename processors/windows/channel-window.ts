@@ -4,7 +4,7 @@ import { addCounts, noCounts } from './counts.js';
 import { errorRate } from './error-rate.js';
 import type { MergedWindow } from './merge-state.js';
 import type { Partial } from './partial.js';
-import { emptySketch, mergeSketch, quantiles } from './sketch.js';
+import { emptySketch, mergeSketch, openSketch, quantiles } from './sketch.js';
 
 /** A window as written: the sum of its source partitions' newest snapshots. */
 export const channelWindow = (
@@ -17,8 +17,8 @@ export const channelWindow = (
   const queueAge = emptySketch();
   for (const snapshot of snapshots) {
     addCounts(counts, snapshot.counts);
-    if (snapshot.latency !== null) mergeSketch(latency, snapshot.latency);
-    if (snapshot.queueAge !== null) mergeSketch(queueAge, snapshot.queueAge);
+    if (snapshot.latency !== null) mergeSketch(latency, openSketch(snapshot.latency));
+    if (snapshot.queueAge !== null) mergeSketch(queueAge, openSketch(snapshot.queueAge));
   }
   const [latencyP50Ms = 0, latencyP95Ms = 0, latencyP99Ms = 0] = quantiles(
     latency,

@@ -40,6 +40,21 @@ export const noCounts = (): Counts => ({
   costMicros: 0n,
 });
 
+/** Counts as text, for state that is written many times a second. */
+export const packCounts = (counts: Readonly<Counts>): string => {
+  let text = counts.costMicros.toString();
+  for (const name of NUMBERS) text += `,${counts[name]}`;
+  return text;
+};
+
+export const openCounts = (text: string): Counts => {
+  const [cost = '0', ...numbers] = text.split(',');
+  const counts = noCounts();
+  counts.costMicros = BigInt(cost);
+  for (const [index, name] of NUMBERS.entries()) counts[name] = Number(numbers[index]);
+  return counts;
+};
+
 export const addCounts = (into: Counts, more: Readonly<Counts>): void => {
   for (const name of NUMBERS) into[name] += more[name];
   into.costMicros += more.costMicros;

@@ -2,7 +2,7 @@ import type { EpochMs } from '../../schemas/brand.js';
 import type { DeliveryFeedback } from '../../schemas/generated/records.js';
 import { type Counts, countFeedback, isOutcome, noCounts } from './counts.js';
 import type { Series } from './series.js';
-import { type Sketch, copySketch, emptySketch, observe } from './sketch.js';
+import { type PackedSketch, type Sketch, emptySketch, observe, openSketch } from './sketch.js';
 
 /** What one source partition has counted so far of one window of one series. Cumulative: the newest says all. */
 export interface Partial extends Series {
@@ -12,11 +12,19 @@ export interface Partial extends Series {
   readonly windowStart: EpochMs;
   readonly windowMs: number;
   /** Feedbacks counted: of two snapshots the one with more is the newer. */
-  version: number;
+  readonly version: number;
   /** The transaction that touched it last, counted per source partition; see partials.ts. */
-  batch: number;
-  readonly counts: Counts;
+  readonly batch: number;
+  readonly counts: Readonly<Counts>;
   /** Channel series only: tenants' windows have no latency, and sketches are most of a partial's bytes. */
+  readonly latency: Readonly<Sketch> | PackedSketch | null;
+  readonly queueAge: Readonly<Sketch> | PackedSketch | null;
+}
+
+/** A partial of this transaction, to count into. */
+export interface OpenPartial extends Partial {
+  version: number;
+  readonly counts: Counts;
   readonly latency: Sketch | null;
   readonly queueAge: Sketch | null;
 }
@@ -40,7 +48,7 @@ export const emptyPartial = (
   windowStart: EpochMs,
   windowMs: number,
   batch: number,
-): Partial => ({
+): OpenPartial => ({
   is: 'partial',
   ...series,
   source,
@@ -54,16 +62,16 @@ export const emptyPartial = (
 });
 
 /** A copy that may be changed while the original stays what was committed. */
-export const copyPartial = (partial: Readonly<Partial>, batch: number): Partial => ({
+export const copyPartial = (partial: Partial, batch: number): OpenPartial => ({
   ...partial,
   batch,
   counts: { ...partial.counts },
-  latency: partial.latency && copySketch(partial.latency),
-  queueAge: partial.queueAge && copySketch(partial.queueAge),
+  latency: partial.latency === null ? null : openSketch(partial.latency),
+  queueAge: partial.queueAge === null ? null : openSketch(partial.queueAge),
 });
 
 /** Counts one feedback in. */
-export const addFeedback = (partial: Partial, feedback: DeliveryFeedback): void => {
+export const addFeedback = (partial: OpenPartial, feedback: DeliveryFeedback): void => {
   partial.version += 1;
   countFeedback(partial.counts, feedback);
   if (partial.latency === null || partial.queueAge === null || !isOutcome(feedback)) return;

@@ -6,6 +6,7 @@ import type { Contract, Decision, Emit, Processor, Put, View } from '../processo
 import { isCounted } from './counts.js';
 import { ownTenants } from './own-tenants.js';
 import {
+  type OpenPartial,
   type Partial,
   type WindowPartial,
   addFeedback,
@@ -80,11 +81,12 @@ export const windowPartials = (options: WindowPartialsOptions): Processor<Window
     source: SourceState,
     store: Seen['state']['open'],
     key: string,
-    empty: () => Partial,
+    empty: () => OpenPartial,
     puts: Puts,
-  ): Partial => {
+  ): OpenPartial => {
     const found = store.get(key);
-    if (found?.is === 'partial' && found.batch === source.batch) return found;
+    // Nothing but this function makes a partial of this batch, and it makes open ones.
+    if (found?.is === 'partial' && found.batch === source.batch) return found as OpenPartial;
     const mine = found?.is === 'partial' ? copyPartial(found, source.batch) : empty();
     source.dirty[key] = true;
     puts.push({ to: 'open', key, value: mine });
@@ -114,7 +116,7 @@ export const windowPartials = (options: WindowPartialsOptions): Processor<Window
       const own = ownTenants(view.tables.config, config.maxTenants);
       for (const series of [index.channel(feedback), index.tenant(feedback, own)]) {
         const key = series.windowKey(windowStart, lengthMs);
-        const empty = (): Partial =>
+        const empty = (): OpenPartial =>
           emptyPartial(series.of, source.source, windowStart, lengthMs, source.batch);
         addFeedback(touch(source, store, key, empty, puts), feedback);
       }

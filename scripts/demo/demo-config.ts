@@ -8,8 +8,16 @@ export const DEMO_CONFIG_FOLDER = path.join(projectRoot(), 'scripts', 'demo', 'c
 /** What the YAML says where the simulator's address, which each run learns anew, belongs. */
 const PLACEHOLDER = 'http://simulator.invalid';
 
+export interface DemoConfigOptions {
+  /** What the sms provider may be asked a second; low enough that halving it is felt. Default: as configured. */
+  readonly smsPerSecond?: number;
+}
+
 /** The demo's configuration with the address of this run's simulator. */
-export const demoConfig = (simulatorUrl: string): BusinessConfig => {
+export const demoConfig = (
+  simulatorUrl: string,
+  { smsPerSecond }: DemoConfigOptions = {},
+): BusinessConfig => {
   const config = readConfigFolder(DEMO_CONFIG_FOLDER);
   const placed = (url: string) => url.replace(PLACEHOLDER, simulatorUrl);
   return {
@@ -23,6 +31,8 @@ export const demoConfig = (simulatorUrl: string): BusinessConfig => {
       providers: channel.providers.map((provider) => ({
         ...provider,
         ...(provider.url !== undefined && { url: placed(provider.url) }),
+        ...(channel.name === 'sms' &&
+          smsPerSecond !== undefined && { ratePerSecond: smsPerSecond }),
       })),
     })),
   };

@@ -1,0 +1,163 @@
+import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/ledger.js';
+import type { Snapshot } from './snapshot.js';
+import type { Stage } from './stage.js';
+import { produceTraffic } from './traffic.js';
+import type { View } from './view.js';
+import type { WorkerFigures } from './worker.js';
+
+export interface PlayOptions {
+  readonly seed: number;
+  readonly messages: number;
+  readonly durationMs: number;
+  readonly startedAt: number;
+  readonly signal: AbortSignal;
+  readonly view: View;
+}
+
+/** The channel that turns bad, as the breaker and the simulator name it. */
+export const BAD_SCOPE = 'channel/sms/aliyun-sms';
+const BAD_ENDPOINT = 'aliyun-sms';
+/** So many of its answers are the provider's own failure while it is bad. */
+const BAD_SHARE = 0.4;
+/** When it turns bad, as a share of the traffic's duration. */
+const BAD_FROM = 0.35;
+/** A breaker that does not trip by then will not. */
+const BAD_AT_MOST_MS = 60_000;
+const SHOW_MS = 500;
+const RATE_OVER_MS = 3_000;
+const QUIET_MS = 2_000;
+const REST_AT_MOST_MS = 180_000;
+const STUCK_MS = 60_000;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Traffic, the channel's bad time, and the wait until everything has come to rest; shown while it goes on. */
+export const play = async (stage: Stage, options: PlayOptions): Promise<void> => {
+  const { learners } = stage;
+  const { breaker } = learners;
+  let phase = 'traffic';
+  let over = false;
+  const showing = show(stage, options, {
+    phase: () => phase,
+    over: () => over,
+  });
+  try {
+    const trouble = makeTrouble(stage, options, (words) => {
+      phase = words;
+    });
+    await produceTraffic({
+      kafka: stage.identity.environment.kafka,
+      codecs: stage.installation.codecs,
+      config: stage.config,
+      accounting: learners.accounting,
+      seed: options.seed,
+      messages: options.messages,
+      durationMs: options.durationMs,
+      holdBack: () => breaker.hasTripped(BAD_SCOPE) && !breaker.hasRecovered(BAD_SCOPE),
+      signal: options.signal,
+    });
+    phase = 'coming to rest';
+    await trouble;
+    await untilRest(stage, options.signal);
+  } finally {
+    over = true;
+    await showing;
+  }
+};
+
+/** One channel is bad from a third of the traffic on, until its breaker has tripped. */
+const makeTrouble = async (
+  stage: Stage,
+  { startedAt, durationMs, signal, view }: PlayOptions,
+  setPhase: (words: string) => void,
+): Promise<void> => {
+  const { simulator, learners } = stage;
+  while (Date.now() < startedAt + durationMs * BAD_FROM) {
+    if (signal.aborted) return;
+    await pause(50);
+  }
+  await simulator.change(BAD_ENDPOINT, { errors: { 'isp.SYSTEM_ERROR': BAD_SHARE } });
+  setPhase('sms turned bad');
+  view.say(`${elapsed(startedAt)}  sms: the carrier begins to fail ${BAD_SHARE * 100} % of all`);
+  const until = Date.now() + BAD_AT_MOST_MS;
+  while (!learners.breaker.hasTripped(BAD_SCOPE) && Date.now() < until && !signal.aborted)
+    await pause(50);
+  await simulator.change(BAD_ENDPOINT, { errors: {} });
+  const tripped = learners.breaker.hasTripped(BAD_SCOPE);
+  setPhase(tripped ? 'sms recovers' : 'traffic');
+  view.say(
+    `${elapsed(startedAt)}  sms: ${tripped ? 'the breaker tripped; ' : ''}the carrier is well again`,
+  );
+};
+
+const elapsed = (startedAt: number): string =>
+  `${((Date.now() - startedAt) / 1_000).toFixed(0).padStart(4)} s`;
+
+/** Every message has ended, receipts that will come have come, and nothing has been written for a while. */
+const untilRest = async ({ learners, observer }: Stage, signal: AbortSignal): Promise<void> => {
+  const deadline = Date.now() + REST_AT_MOST_MS;
+  while (Date.now() < deadline && !signal.aborted) {
+    const failure = observer.failure();
+    if (failure !== undefined) throw failure;
+    const { inFlight, unseen, held } = learners.accounting.endStates();
+    const awaited = [...learners.accounting.feedback.values()].filter(
+      (feedback) => feedback.channel === 'sms' && feedback.state === 'accepted',
+    ).length;
+    const quietMs = Date.now() - observer.lastSeen();
+    if (inFlight + unseen + awaited + held === 0 && quietMs > QUIET_MS) return;
+    if (quietMs > STUCK_MS) return;
+    await pause(100);
+  }
+};
+
+const show = async (
+  stage: Stage,
+  { messages, startedAt, view }: PlayOptions,
+  play: { readonly phase: () => string; readonly over: () => boolean },
+): Promise<void> => {
+  const { learners, worker, config, database } = stage;
+  const ledger = postgresLedger(database);
+  const history: { readonly at: number; readonly figures: WorkerFigures }[] = [];
+  while (!play.over()) {
+    const figures = await worker.figures();
+    const at = Date.now();
+    if (figures !== undefined) history.push({ at, figures });
+    while (history.length > 2 && at - (history[0]?.at ?? at) > RATE_OVER_MS) history.shift();
+    const cash: Counters | undefined = await ledger
+      .totals()
+      .then((totals) => [...totals.cash.values()][0])
+      .catch(() => undefined);
+    const snapshot: Snapshot = {
+      seconds: (Date.now() - startedAt) / 1_000,
+      phase: play.phase(),
+      messages,
+      states: learners.accounting.endStates(),
+      channels: config.channels.map(({ name, providers }) => {
+        const window = learners.breaker.newest(name, providers[0]?.name ?? '');
+        return { name, attempts: window?.attempts ?? 0, errors: window?.errors ?? 0 };
+      }),
+      levels: learners.breaker.levels,
+      figures,
+      rates: ratesOf(history),
+      cash,
+    };
+    view.show(snapshot);
+    await pause(SHOW_MS);
+  }
+};
+
+const ratesOf = (
+  history: readonly { readonly at: number; readonly figures: WorkerFigures }[],
+): ReadonlyMap<string, number> => {
+  const [first] = history;
+  const last = history.at(-1);
+  if (first === undefined || last === undefined || first === last) return new Map();
+  const seconds = (last.at - first.at) / 1_000;
+  return new Map(
+    [...last.figures.taken].map(([stage, taken]) => [
+      stage,
+      (taken - (first.figures.taken.get(stage) ?? 0)) / seconds,
+    ]),
+  );
+};

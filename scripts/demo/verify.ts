@@ -1,0 +1,116 @@
+import type { StoredWindow } from '../../sinks/influx/read-windows.js';
+import { readWindows } from '../../sinks/influx/read-windows.js';
+import type { AccountBalance, Counters } from '../../sinks/postgres/ledger.js';
+import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import type { Outcome } from './report.js';
+import { pendingReservations } from './pending.js';
+import { readProviderLog } from './provider-log.js';
+import type { Stage } from './stage.js';
+
+/** How long sinks may need after the last record. */
+const LEDGER_MS = 60_000;
+const WINDOWS_MS = 90_000;
+const POLL_MS = 250;
+
+const untilTrue = async (deadlineMs: number, holds: () => Promise<boolean>): Promise<void> => {
+  const deadline = Date.now() + deadlineMs;
+  while (!(await holds()) && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+};
+
+const total = (
+  accounts: readonly AccountBalance[],
+  of: (one: AccountBalance) => Counters,
+): Counters =>
+  accounts.reduce(
+    (sum, account) => ({
+      granted: sum.granted + of(account).granted,
+      available: sum.available + of(account).available,
+      pending: sum.pending + of(account).pending,
+      posted: sum.posted + of(account).posted,
+    }),
+    { granted: 0n, available: 0n, pending: 0n, posted: 0n },
+  );
+
+/** Messages that were tried at all: what the windows' `messages` must add up to. */
+const tried = ({ learners }: Stage): number =>
+  [...learners.accounting.feedback.values()].filter((feedback) => feedback.attempt > 0).length;
+
+/**
+ * Judges a run that has come to rest: sets of ids from the independent reader, the ledger against the events, the
+ * provider's own log, the windows as InfluxDB has them.
+ */
+export const verify = async (
+  stage: Stage,
+  run: { readonly startedAt: number; readonly messages: number; readonly badScope: string },
+): Promise<Outcome> => {
+  const { learners, database, identity, observer, simulator } = stage;
+  const { accounting, bookings, attempts, breaker } = learners;
+  const ledger = postgresLedger(database);
+
+  let accounts = await ledger.balances();
+  await untilTrue(LEDGER_MS, async () => {
+    accounts = await ledger.balances();
+    return bookings.disagreements(accounts).length === 0;
+  });
+  let windows: readonly StoredWindow[] = [];
+  await untilTrue(WINDOWS_MS, async () => {
+    // Windows begin before their first record.
+    windows = await readWindows(identity.environment.influx, run.startedAt - 60_000);
+    return sum(windows, 'messages') >= tried(stage);
+  });
+  await observer.finish();
+  accounts = await ledger.balances();
+
+  const states = accounting.endStates();
+  const { surplus, repeatedEvents } = accounting.contradictions();
+  const pending = await pendingReservations(database);
+  const cash = total(accounts, (account) => account.cash);
+  const pv = total(accounts, (account) => account.pv);
+  const unaccounted = states.unseen + surplus.length + (run.messages - states.produced);
+  const unexplained = pending.filter(
+    ({ message }) => accounting.feedback.get(message)?.state !== 'held',
+  );
+  const pendingCash = pending.reduce((all, one) => all + one.cashMicros, 0n);
+  const problems = [
+    ...(states.unseen > 0 ? [`${states.unseen} messages ended nowhere`] : []),
+    ...(states.inFlight > 0 ? [`${states.inFlight} messages are still under way`] : []),
+    ...surplus,
+    ...repeatedEvents.map((id) => `feedback ${id} was seen twice`),
+    ...bookings.disagreements(accounts),
+    ...(pendingCash === cash.pending
+      ? []
+      : [`${cash.pending} micros pending, reservations explain ${pendingCash}`]),
+    ...unexplained.map(({ message }) => `${message}: money pending, and it is not held`),
+    ...attempts.disagreements(readProviderLog(simulator.journal)),
+    ...(sum(windows, 'messages') === tried(stage)
+      ? []
+      : [
+          `windows in InfluxDB count ${sum(windows, 'messages')} messages, the reader saw ${tried(stage)}`,
+        ]),
+    ...(states.produced === run.messages
+      ? []
+      : [`${run.messages} were to be produced, ${states.produced} were acknowledged`]),
+  ];
+  return {
+    states,
+    cash,
+    pv,
+    windows,
+    changes: breaker.changes,
+    transitions: breaker.transitions.length,
+    seconds: (Date.now() - run.startedAt) / 1_000,
+    unaccounted,
+    problems,
+    remarks: breaker.hasRecovered(run.badScope)
+      ? []
+      : [
+          breaker.hasTripped(run.badScope)
+            ? `the breaker of ${run.badScope} tripped and had not recovered when traffic ended`
+            : `the breaker of ${run.badScope} did not trip: too little traffic in each window? (--messages)`,
+        ],
+  };
+};
+
+const sum = (windows: readonly StoredWindow[], field: 'messages'): number =>
+  windows.reduce((all, window) => all + window[field], 0);

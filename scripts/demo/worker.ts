@@ -1,0 +1,89 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { projectRoot } from '../../schemas/root.js';
+import { Child } from './child.js';
+
+const READY_MS = 60_000;
+const ASK_MS = 2_000;
+
+/** A free port of the loopback interface. Someone else may take it before we use it; then the worker says so. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => {
+        resolve(port);
+      });
+    });
+  });
+
+/** What a worker counts of itself: for the live view only, never for the result. */
+export interface WorkerFigures {
+  /** Records taken by stage, since its start. */
+  readonly taken: ReadonlyMap<string, number>;
+  /** Records waiting by lane; `all` for what has no lane. */
+  readonly waiting: ReadonlyMap<string, number>;
+}
+
+export interface DemoWorker {
+  readonly child: Child;
+  readonly healthPort: number;
+  /** undefined while it does not answer. */
+  readonly figures: () => Promise<WorkerFigures | undefined>;
+}
+
+export interface WorkerOptions {
+  readonly folder: string;
+  /** Connections, prefix, secrets, CALLBACK_PORT. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly healthPort: number;
+  readonly detached: boolean;
+}
+
+/** Starts `millrace run` and waits until it takes records. */
+export const startWorker = async (options: WorkerOptions): Promise<DemoWorker> => {
+  const { healthPort } = options;
+  const child = new Child({
+    name: 'worker',
+    args: [path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'run'],
+    env: { ...options.env, HEALTH_PORT: String(healthPort) },
+    log: path.join(options.folder, 'worker.log'),
+    detached: options.detached,
+  });
+  const base = `http://127.0.0.1:${healthPort}`;
+  await child.until(READY_MS, async () => {
+    const ready = await ask(`${base}/readyz`);
+    return ready?.ok === true ? true : undefined;
+  });
+  return {
+    child,
+    healthPort,
+    figures: async () => {
+      const answer = await ask(`${base}/metrics`);
+      return answer?.ok === true ? figuresOf(await answer.text()) : undefined;
+    },
+  };
+};
+
+const ask = (url: string): Promise<Response | undefined> =>
+  fetch(url, { signal: AbortSignal.timeout(ASK_MS) }).catch(() => undefined);
+
+const LINE = /^(millrace_records_in_total|millrace_lag_records)\{(.*)\} (\S+)$/gm;
+
+/** Prometheus text to figures. */
+export const figuresOf = (text: string): WorkerFigures => {
+  const taken = new Map<string, number>();
+  const waiting = new Map<string, number>();
+  for (const [, name, labels = '', value] of text.matchAll(LINE)) {
+    const label = (wanted: string) => new RegExp(`${wanted}="([^"]*)"`).exec(labels)?.[1] ?? '';
+    const [map, key] =
+      name === 'millrace_lag_records'
+        ? [waiting, /\.(p[0-3])/.exec(label('task'))?.[1] ?? 'all']
+        : [taken, label('stage')];
+    map.set(key, (map.get(key) ?? 0) + Number(value));
+  }
+  return { taken, waiting };
+};

@@ -164,11 +164,14 @@ const assemble = async (
     schema: environment.postgres.schema,
   });
   closers.push(() => database.close());
-  const batchOf = (lane: Lane): number => maxBatch[lane] ?? 1_000;
+  const batchOf = (lane: Lane): number => maxBatch[lane];
 
   if (groups.has('intake')) {
     const redis = connectRedis({ url: environment.redis.url });
-    closers.push(() => Promise.resolve(redis.disconnect()));
+    closers.push(() => {
+      redis.disconnect();
+      return Promise.resolve();
+    });
     const firstSeen = redisFirstSeen({
       redis,
       topicPrefix: prefix,
@@ -233,7 +236,7 @@ const assemble = async (
             const answer = await attempts.apply(slices);
             return answer.kind === 'lost' ? answer.lost : [];
           },
-          caughtUp: attempts.caughtUp,
+          caughtUp: (partitions, at) => attempts.caughtUp(partitions, at),
         },
         SINK_BATCH,
       )

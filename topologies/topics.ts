@@ -4,6 +4,7 @@ import type { Claim } from '../processors/send/claim.js';
 import { retryDelayOf } from '../processors/send/retry.js';
 import type { MergeState } from '../processors/windows/merge-state.js';
 import type { WindowPartial } from '../processors/windows/partial.js';
+import { mergingCodec, openCodec, partialsCodec } from '../processors/windows/window-codec.js';
 import type { WindowPartials } from '../processors/windows/partials.js';
 import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
@@ -93,15 +94,15 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     config: topic('ConfigEntry', names.config),
     partials: {
       name: names.internal.windowsPartials,
-      codec: internalJson<WindowPartial>(1),
+      codec: partialsCodec(),
     } satisfies Topic<WindowPartial>,
     windowsOpen: {
       name: names.internal.windowsOpen,
-      codec: internalJson<WindowPartials['state']['open']>(1),
+      codec: openCodec(),
     } satisfies Topic<WindowPartials['state']['open']>,
     windowsMerging: {
       name: names.internal.windowsMerging,
-      codec: internalJson<MergeState>(1),
+      codec: mergingCodec(),
     } satisfies Topic<MergeState>,
     breakerScopes: {
       name: names.internal.breakerScopes,

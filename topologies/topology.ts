@@ -99,7 +99,7 @@ export function stage<C extends Contract>(
   return {
     name: processor.name,
     processor: processor as unknown as AnyProcessor,
-    wire: wire as unknown as AnyWire,
+    wire: wire,
   };
 }
 

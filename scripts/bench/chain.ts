@@ -1,10 +1,12 @@
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import type { Installation } from '../installation/installation.js';
+import { WorkerProcess } from '../installation/worker-process.js';
+import { until } from '../installation/until.js';
+import { installBench } from './bench-installation.js';
 import { FeedbackMeter } from './feedback-meter.js';
-import { percentile, round, until } from './figures.js';
-import { type Installation, install } from './installation.js';
+import { percentile, round } from './figures.js';
 import { BenchProducer } from './requests.js';
-import { WorkerProcess } from './worker-process.js';
 
 export interface ChainResult {
   /** Messages a second, from the first record taken to the last feedback committed and settled. */
@@ -26,7 +28,7 @@ export const chain = async (
   messages: number,
   say: (line: string) => void,
 ): Promise<ChainResult> => {
-  const installation = await install(process.env);
+  const installation = await installBench();
   const producer = await BenchProducer.open(installation);
   const seen = new Map<string, number>();
   let duplicates = 0;

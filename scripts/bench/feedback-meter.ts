@@ -1,5 +1,5 @@
 import { ConsumerClient } from '../../topologies/runtime/rdkafka-client.js';
-import type { Installation } from './installation.js';
+import type { Installation } from '../installation/installation.js';
 
 export interface Seen {
   readonly messageId: string;

@@ -1,9 +1,9 @@
 import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import { WorkerProcess } from '../installation/worker-process.js';
+import { installBench } from './bench-installation.js';
 import { FeedbackMeter } from './feedback-meter.js';
-import { install } from './installation.js';
 import { OpenLoop } from './latency.js';
 import { BenchProducer } from './requests.js';
-import { WorkerProcess } from './worker-process.js';
 
 export interface LanesResult {
   readonly idleP99Ms: number;
@@ -29,7 +29,7 @@ export const lanes = async (
   options: LanesOptions,
   say: (line: string) => void,
 ): Promise<LanesResult> => {
-  const installation = await install(process.env);
+  const installation = await installBench();
   const producer = await BenchProducer.open(installation);
   let loop = new OpenLoop(WARM_UP_MS);
   const meter = await FeedbackMeter.start(

@@ -1,10 +1,12 @@
 import type { Lane } from '../../schemas/generated/records.js';
 import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
+import type { Installation } from '../installation/installation.js';
+import { WorkerProcess } from '../installation/worker-process.js';
+import { until } from '../installation/until.js';
+import { installBench } from './bench-installation.js';
 import { FeedbackMeter } from './feedback-meter.js';
-import { percentile, round, until } from './figures.js';
-import { type Installation, install } from './installation.js';
+import { percentile, round } from './figures.js';
 import { BenchProducer, benchRequest } from './requests.js';
-import { WorkerProcess } from './worker-process.js';
 
 export interface LatencyResult {
   readonly rate: number;
@@ -76,7 +78,11 @@ export class OpenLoop {
 }
 
 export const latency = async (rate: number, seconds: number): Promise<LatencyResult> => {
-  const installation: Installation = await install(process.env);
+  const installation: Installation = await install({
+    base: process.env,
+    purpose: 'bench',
+    dir: BENCH_CONFIG,
+  });
   const producer = await BenchProducer.open(installation);
   const loop = new OpenLoop(WARM_UP_MS);
   const meter = await FeedbackMeter.start(

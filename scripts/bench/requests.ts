@@ -3,7 +3,7 @@ import { messageId, tenantId } from '../../schemas/brand.js';
 import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { Write } from '../../topologies/runtime/raw-record.js';
-import type { Installation } from './installation.js';
+import type { Installation } from '../installation/installation.js';
 
 const TENANTS = 10;
 const LINES = 5;

@@ -236,7 +236,7 @@ export class ChainRun {
     append(this.decisions, stage, decision);
     const onward: { stage: ChainStage; record: AnyRecord }[] = [];
     let written = this.written.get(stage.name);
-    if (written === undefined) this.written.set(stage.name, (written = new Map()));
+    if (written === undefined) this.written.set(stage.name, (written = new Map<string, number>()));
     for (const { write, to, record } of outputs) {
       this.writes.push(write);
       written.set(to, (written.get(to) ?? 0) + 1);
@@ -269,7 +269,7 @@ export class ChainRun {
 
   private view(stage: ChainStage, shard: Shard): AnyView {
     let ofStage = this.views.get(stage);
-    if (ofStage === undefined) this.views.set(stage, (ofStage = new Map()));
+    if (ofStage === undefined) this.views.set(stage, (ofStage = new Map<Shard, AnyView>()));
     let view = ofStage.get(shard);
     if (view === undefined) {
       view = {

@@ -82,7 +82,7 @@ export class Health {
     registry: Registry,
   ): Promise<{ code: number; type: string; body: string }> {
     const json = 'application/json';
-    switch (url.split('?')[0]) {
+    switch (new URL(url, 'http://health').pathname) {
       case '/healthz':
         return { code: 200, type: json, body: '{"status":"alive"}' };
       case '/readyz': {

@@ -31,10 +31,11 @@ export const isRevoke = (error: unknown): boolean =>
 const isQueueFull = (error: unknown): boolean =>
   (error as Partial<LibrdKafkaError>).code === ERRORS.ERR__QUEUE_FULL;
 
-/** librdkafka's "no committed offset". */
-const OFFSET_INVALID = -1001;
-
 type Callback<T> = (error: LibrdKafkaError | null | undefined, result: T) => void;
+
+/** librdkafka's errors have its codes and flags, and are Errors although their type does not say so. */
+const asClientError = (error: LibrdKafkaError): Error =>
+  error instanceof Error ? error : Object.assign(new Error(error.message), error);
 
 /** A callback API as a promise, never pending for longer than deadlineMs: a native call may never answer. */
 export const settled = <T>(
@@ -52,7 +53,7 @@ export const settled = <T>(
     }, deadlineMs);
     start((error, result) => {
       clearTimeout(timer);
-      if (error) reject(error as unknown as Error);
+      if (error) reject(asClientError(error));
       else resolve(result);
     });
   });
@@ -101,12 +102,9 @@ export class ConsumerClient {
       ...settings,
       ...(onRebalance && { rebalance_cb: onRebalance }),
     };
-    this.native = new rdkafka.KafkaConsumer(
-      config as ConstructorParameters<typeof KafkaConsumer>[0],
-      {
-        'auto.offset.reset': 'earliest',
-      },
-    );
+    this.native = new rdkafka.KafkaConsumer(config, {
+      'auto.offset.reset': 'earliest',
+    });
     // Connection losses are retried by the client; they show in readiness through the work that stops.
     this.native.on('event.error', () => undefined);
   }
@@ -132,7 +130,7 @@ export class ConsumerClient {
     this.native.setDefaultConsumeTimeout(timeoutMs);
     return new Promise((resolve, reject) => {
       this.native.consume(max, (error: LibrdKafkaError | null | undefined, messages: Message[]) => {
-        if (error) reject(error as unknown as Error);
+        if (error) reject(asClientError(error));
         else resolve(messages.map(rawRecord));
       });
     });
@@ -143,17 +141,17 @@ export class ConsumerClient {
     partitions: readonly TopicPartition[],
     deadlineMs: number,
   ): Promise<(TopicPartition & { offset: number | null })[]> {
-    const found = await settled<PartitionOffset[]>(
+    const found = await settled<(TopicPartition & { readonly offset?: number })[]>(
       'committed offsets',
       deadlineMs + 1_000,
       (done) => {
-        this.native.committed([...partitions], deadlineMs, done);
+        this.native.committed([...partitions], deadlineMs, done as Callback<unknown>);
       },
     );
     return found.map(({ topic, partition, offset }) => ({
       topic,
       partition,
-      offset: offset === undefined || offset < 0 || offset === OFFSET_INVALID ? null : offset,
+      offset: offset === undefined || offset < 0 ? null : offset,
     }));
   }
 

@@ -1,7 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { DeliveryFeedback } from '../../schemas/generated/records.js';
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
-import { textArray } from './array-literal.js';
+import { numberArray, plainArray, textArray } from './array-literal.js';
 import { loadOffsets, partitionsAt, sliceParameters } from './offsets.js';
 import type { Database } from './pool.js';
 import { sqlQuery } from './sql-files.js';
@@ -13,7 +13,7 @@ interface Partition {
 
 const STORE = {
   name: 'store-attempts',
-  text: 'select store_attempts as place from store_attempts($1, $2, $3, $4, $5, $6, $7)',
+  text: `select store_attempts as place from store_attempts(${Array.from({ length: 32 }, (_, n) => `$${n + 1}`).join(', ')})`,
 };
 
 /** What a feedback adds to the attempt's posted amount. */
@@ -29,52 +29,45 @@ const signOf = ({ settlement }: DeliveryFeedback): 1 | 0 | -1 => {
   }
 };
 
-const entryOf = ({ value: feedback, key }: KafkaRecord<DeliveryFeedback>) => {
+/** One attempt's row: its newest feedback, and what all of the batch's add to the posted amount. */
+interface Entry {
+  readonly feedback: DeliveryFeedback;
+  readonly key: string;
+  readonly providerMessageId: string | null;
+  readonly providerCode: string | null;
+  readonly cash: bigint;
+  readonly units: number;
+  readonly currency: string;
+  readonly leaseId: string | null;
+}
+
+const entryOf = ({ value: feedback, key }: KafkaRecord<DeliveryFeedback>): Entry => {
   const sign = signOf(feedback);
-  const { settlement } = feedback;
+  const { settlement, providerMessageId, providerCode } = feedback;
   return {
-    tenant_id: feedback.tenantId,
-    message_id: feedback.messageId,
-    generation: feedback.generation,
-    attempt: feedback.attempt,
-    record_key: key === null ? feedback.messageId : key.toString(),
-    lane: feedback.lane,
-    channel: feedback.channel,
-    provider: feedback.provider,
-    provider_message_id: feedback.providerMessageId,
-    provider_code: feedback.providerCode,
-    business_line: feedback.businessLine,
-    campaign_id: feedback.campaignId,
-    template_id: feedback.templateId,
-    recipient_hash: feedback.recipientHash,
-    labels: feedback.labels,
-    created_at: feedback.createdAt,
-    attempted_at: feedback.attemptedAt,
-    occurred_at: feedback.occurredAt,
-    state: feedback.state,
-    class: feedback.class,
-    terminal: feedback.terminal,
-    sequence: feedback.sequence,
-    posted_cash: settlement.cashMicros * BigInt(sign),
-    posted_units: settlement.units * sign,
+    feedback,
+    key: key === null ? feedback.messageId : key.toString(),
+    providerMessageId,
+    providerCode,
+    cash: settlement.cashMicros * BigInt(sign),
+    units: settlement.units * sign,
     currency: settlement.currency,
-    lease_id: settlement.leaseId,
+    leaseId: settlement.leaseId,
   };
 };
-type Entry = ReturnType<typeof entryOf>;
 
 /** A later event of the same attempt, in one batch: its state, both events' money. */
 const folded = (earlier: Entry, later: Entry): Entry =>
-  later.sequence <= earlier.sequence
+  later.feedback.sequence <= earlier.feedback.sequence
     ? earlier
     : {
         ...later,
-        provider_message_id: later.provider_message_id ?? earlier.provider_message_id,
-        provider_code: later.provider_code ?? earlier.provider_code,
-        posted_cash: earlier.posted_cash + later.posted_cash,
-        posted_units: earlier.posted_units + later.posted_units,
+        providerMessageId: later.providerMessageId ?? earlier.providerMessageId,
+        providerCode: later.providerCode ?? earlier.providerCode,
+        cash: earlier.cash + later.cash,
+        units: earlier.units + later.units,
         currency: later.currency === '' ? earlier.currency : later.currency,
-        lease_id: later.lease_id ?? earlier.lease_id,
+        leaseId: later.leaseId ?? earlier.leaseId,
       };
 
 const fold = (records: readonly KafkaRecord<DeliveryFeedback>[]): readonly Entry[] => {
@@ -89,11 +82,41 @@ const fold = (records: readonly KafkaRecord<DeliveryFeedback>[]): readonly Entry
   return [...entries.values()];
 };
 
-/** Money crosses as text: JSON's numbers would round it. */
-const asJson = (entries: readonly Entry[]): string =>
-  JSON.stringify(entries, (_key, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
-  );
+/** In the order of store_attempts()'s parameters. */
+const parameters = (entries: readonly Entry[]): readonly string[] => {
+  const text = (value: (feedback: DeliveryFeedback) => string | null) =>
+    textArray(entries.map(({ feedback }) => value(feedback)));
+  const number = (value: (feedback: DeliveryFeedback) => number) =>
+    numberArray(entries.map(({ feedback }) => value(feedback)));
+  return [
+    text(({ tenantId }) => tenantId),
+    plainArray(entries.map(({ feedback }) => feedback.messageId)),
+    number(({ generation }) => generation),
+    number(({ attempt }) => attempt),
+    textArray(entries.map(({ key }) => key)),
+    text(({ lane }) => lane),
+    text(({ channel }) => channel),
+    text(({ provider }) => provider),
+    textArray(entries.map(({ providerMessageId }) => providerMessageId)),
+    textArray(entries.map(({ providerCode }) => providerCode)),
+    text(({ businessLine }) => businessLine),
+    text(({ campaignId }) => campaignId),
+    text(({ templateId }) => templateId),
+    text(({ recipientHash }) => recipientHash),
+    text(({ labels }) => JSON.stringify(labels)),
+    number(({ createdAt }) => createdAt),
+    number(({ attemptedAt }) => attemptedAt),
+    number(({ occurredAt }) => occurredAt),
+    text(({ state }) => state),
+    text(({ class: failure }) => failure),
+    plainArray(entries.map(({ feedback }) => String(feedback.terminal))),
+    number(({ sequence }) => sequence),
+    numberArray(entries.map(({ cash }) => cash)),
+    numberArray(entries.map(({ units }) => units)),
+    textArray(entries.map(({ currency }) => currency)),
+    textArray(entries.map(({ leaseId }) => leaseId)),
+  ];
+};
 
 const newest = (records: readonly KafkaRecord<DeliveryFeedback>[]): string | null =>
   records.length === 0
@@ -118,7 +141,7 @@ export const postgresAttempts = (database: Database, consumer: string) => ({
       consumer,
       ...sliceParameters(slices),
       textArray(slices.map(({ records }) => newest(records))),
-      asJson(fold(slices.flatMap(({ records }) => records))),
+      ...parameters(fold(slices.flatMap(({ records }) => records))),
     ]);
     return rows.length === 0
       ? { kind: 'applied' }

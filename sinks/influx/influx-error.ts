@@ -1,6 +1,9 @@
 import { HttpError } from '@influxdata/influxdb-client';
 import { PipelineError, asError } from '../../schemas/error.js';
 
+/** Its message repeats the whole line that it refuses. */
+const MOST_CHARACTERS = 300;
+
 /** Statuses after which the same request may succeed: too many requests, and whatever the server blames itself for. */
 const mayPass = (status: number): boolean => status === 429 || status === 408 || status >= 500;
 
@@ -9,7 +12,7 @@ const mayPass = (status: number): boolean => status === 429 || status === 408 ||
  * wrong token or bucket, or points that clash with stored types: written again they would be refused again).
  */
 export const influxError = (what: string, status: number | null, cause: unknown): PipelineError => {
-  const { message } = asError(cause);
+  const message = asError(cause).message.trim().slice(0, MOST_CHARACTERS);
   return status === null || mayPass(status)
     ? new PipelineError('influx_unavailable', `InfluxDB cannot ${what} now: ${message}`, cause)
     : new PipelineError(

@@ -252,7 +252,10 @@ const feedback = (
   value: feedbackOn(
     claim.routed,
     {
-      ...known,
+      state: known.state,
+      class: known.class,
+      terminal: known.terminal,
+      settlement: known.settlement,
       providerCode: 'providerCode' in outcome ? outcome.providerCode : null,
       providerMessageId: 'providerMessageId' in outcome ? outcome.providerMessageId : null,
       attemptedAt: calledAt,

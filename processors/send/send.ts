@@ -45,12 +45,12 @@ export const send = (options: SendOptions): Caller<Send> => ({
     if (route === null) return { emit: unroutable(value, at, now, options) };
     if (waitMs > route.provider.timeoutMs * WAIT_SHARE)
       return { emit: divert({ routed: route.routed, at }, waitMs, now, options) };
-    const { startBy, deadline } = callTimes(now, route.provider.timeoutMs, value.expiresAt);
-    const claim: Claim = { routed: route.routed, at, claimedAt: now, deadline };
+    const times = callTimes(now, route.provider.timeoutMs, value.expiresAt);
+    const claim: Claim = { routed: route.routed, at, claimedAt: now, deadline: times.deadline };
     const key = claimKey(at);
     return {
       put: [{ to: 'claims', key, value: claim }],
-      call: [{ ...callOf(route, tables, options), claim: key, startBy, deadline }],
+      call: [callOf(key, route, times, tables, options)],
     };
   },
 
@@ -143,13 +143,16 @@ const unroutable = (
   );
 
 const callOf = (
+  claim: string,
   { routed, provider }: UsableRoute,
+  { startBy, deadline }: ReturnType<typeof callTimes>,
   tables: View<Send>['tables'],
   { lane }: SendOptions,
-): Omit<ProviderCall, 'claim' | 'startBy' | 'deadline'> => {
+): ProviderCall => {
   const { request } = routed.reserved.deduped;
   const attempt = attemptOf(routed);
   return {
+    claim,
     lane,
     routed,
     provider,
@@ -158,5 +161,7 @@ const callOf = (
     rateFactor: rateFactorOf(tables.levels, routed),
     idempotencyKey: idempotencyKey(attempt, provider.dedupesOnKey),
     reference: attemptKey(attempt),
+    startBy,
+    deadline,
   };
 };

@@ -78,11 +78,7 @@ export class OpenLoop {
 }
 
 export const latency = async (rate: number, seconds: number): Promise<LatencyResult> => {
-  const installation: Installation = await install({
-    base: process.env,
-    purpose: 'bench',
-    dir: BENCH_CONFIG,
-  });
+  const installation: Installation = await installBench();
   const producer = await BenchProducer.open(installation);
   const loop = new OpenLoop(WARM_UP_MS);
   const meter = await FeedbackMeter.start(

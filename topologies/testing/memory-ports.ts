@@ -1,0 +1,130 @@
+import type { FirstSeen, FirstSighting } from '../../processors/dedupe/first-seen.js';
+import type {
+  AttemptRow,
+  ReceiptAnswer,
+  ReceiptLog,
+} from '../../processors/receipts/receipt-log.js';
+import { attemptKey } from '../../processors/send/attempt-key.js';
+import type { ProviderAnswer, ProviderCall, Providers } from '../../processors/send/contract.js';
+import type { Outcome } from '../../processors/send/outcomes.js';
+import type { EpochMs } from '../../schemas/brand.js';
+import type { DeliveryFeedback } from '../../schemas/generated/records.js';
+import type { Coordinates } from '../../schemas/record.js';
+
+const sameCoordinates = (a: Coordinates, b: Coordinates): boolean =>
+  a.topic === b.topic && a.partition === b.partition && a.offset === b.offset;
+
+/** The global dedupe layer in memory; `away` makes it answer as Redis does when it is not there. */
+export class MemoryFirstSeen implements FirstSeen {
+  away = false;
+  private readonly kept = new Map<string, FirstSighting>();
+
+  readonly claim: FirstSeen['claim'] = (sightings) =>
+    Promise.resolve(
+      sightings.map(({ key, content, messageId, at }) => {
+        if (this.away) return null;
+        const name = key.toString('hex');
+        const first = this.kept.get(name) ?? { content, messageId, at };
+        this.kept.set(name, first);
+        return first;
+      }),
+    );
+
+  readonly release: FirstSeen['release'] = (releases) => {
+    for (const { key, at } of releases) {
+      const first = this.kept.get(key.toString('hex'));
+      if (!this.away && first !== undefined && sameCoordinates(first.at, at))
+        this.kept.delete(key.toString('hex'));
+    }
+    return Promise.resolve();
+  };
+}
+
+/** Providers that answer at once what the script says, and write down every call that was made. */
+export class ScriptedProviders implements Providers {
+  readonly calls: ProviderCall[] = [];
+  private readonly script: (call: ProviderCall) => Outcome;
+  private readonly now: () => EpochMs;
+
+  constructor(script: (call: ProviderCall) => Outcome, now: () => EpochMs) {
+    this.script = script;
+    this.now = now;
+  }
+
+  readonly admit: Providers['admit'] = (requests) => requests.map(() => ({ waitMs: 0 }));
+
+  readonly perform: Providers['perform'] = (calls) => this.answers(calls);
+
+  private async *answers(calls: readonly ProviderCall[]): AsyncGenerator<ProviderAnswer> {
+    for (const call of calls) {
+      const outcome = this.script(call);
+      if (outcome.kind !== 'not_called') this.calls.push(call);
+      await Promise.resolve();
+      const at = this.now();
+      yield { call, outcome, calledAt: at, answeredAt: at };
+    }
+  }
+
+  /** Attempts that were asked more than once. There must be none. */
+  get repeated(): string[] {
+    const references = this.calls.map(({ reference }) => reference);
+    return references.filter((one, index) => references.indexOf(one) !== index);
+  }
+}
+
+export const ACCEPTED: Outcome = {
+  kind: 'accepted',
+  providerMessageId: null,
+  providerCode: 'OK',
+};
+
+/** The attempts table and the receipts' decisions, in memory; `store` is the attempts sink. */
+export class MemoryReceiptLog implements ReceiptLog {
+  private readonly attempts = new Map<string, AttemptRow>();
+  private readonly decided = new Map<string, { at: Coordinates; attempt: AttemptRow }>();
+  private passed: EpochMs | null = null;
+
+  store(feedback: readonly { key: string; value: DeliveryFeedback }[], passed: EpochMs): void {
+    for (const { key, value } of feedback) this.advance(key, value);
+    this.passed = passed;
+  }
+
+  readonly decide: ReceiptLog['decide'] = (batch) =>
+    Promise.resolve(
+      batch.map(({ at, attempt, transition }): ReceiptAnswer => {
+        const row = attempt === null ? undefined : this.attempts.get(attemptKey(attempt));
+        if (attempt === null || row === undefined)
+          return { kind: 'unknown_attempt', passed: this.passed };
+        const name = `${attemptKey(attempt)}|${transition}`;
+        const before = this.decided.get(name);
+        if (before === undefined) {
+          this.decided.set(name, { at, attempt: row });
+          return { kind: 'first', attempt: row };
+        }
+        const kind = sameCoordinates(before.at, at) ? 'again' : 'already';
+        return { kind, attempt: before.attempt };
+      }),
+    );
+
+  private advance(key: string, value: DeliveryFeedback): void {
+    const name = attemptKey(value);
+    const known = this.attempts.get(name);
+    if (known !== undefined && known.sequence >= value.sequence) return;
+    const { settlement } = value;
+    const posted = settlement.kind === 'post';
+    this.attempts.set(name, {
+      ...value,
+      key,
+      postedCashMicros: posted ? settlement.cashMicros : (known?.postedCashMicros ?? 0n),
+      postedUnits: posted ? settlement.units : (known?.postedUnits ?? 0),
+      currency: settlement.currency,
+      leaseId: null,
+      reservation: {
+        cashMicros: 50_000n,
+        units: 1,
+        currency: 'CNY',
+        state: posted ? 'posted' : 'pending',
+      },
+    });
+  }
+}

@@ -10,6 +10,7 @@ import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
 import { status } from './commands/status.js';
 import { topicsApply } from './commands/topics-apply.js';
+import { trace } from './commands/trace.js';
 import { topologyDescribe } from './commands/topology-describe.js';
 
 const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
@@ -46,6 +47,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli)));
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
+  root.addCommand(trace(cli));
   root.addCommand(status(cli));
   return root;
 };

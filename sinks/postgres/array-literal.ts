@@ -23,10 +23,24 @@ export const textArray = (values: readonly (string | null)[]): string => {
   return `{${text}}`;
 };
 
+/** Postgres' text holds no NUL; a producer's label may, and must not stop the sink. */
+const REPLACEMENT = '\uFFFD';
+const UNQUOTABLE = /["\\\0]/;
+
 const quoted = (value: string | null): string => {
   if (value === null) return 'NULL';
   // Escapes are rare: to look for them first is three times as fast as to replace.
-  return value.includes('"') || value.includes('\\')
-    ? `"${value.replaceAll(/["\\]/g, String.raw`\$&`)}"`
+  return UNQUOTABLE.test(value)
+    ? `"${value.replaceAll('\0', REPLACEMENT).replaceAll(/["\\]/g, String.raw`\$&`)}"`
     : `"${value}"`;
+};
+
+/** JSON for a jsonb element of textArray(): jsonb holds no NUL either. */
+export const jsonText = (map: Readonly<Record<string, string>>): string => {
+  const text = JSON.stringify(map);
+  if (!text.includes(String.raw`\u0000`)) return text;
+  const holdable = Object.entries(map).map((entry) =>
+    entry.map((part) => part.replaceAll('\0', REPLACEMENT)),
+  );
+  return JSON.stringify(Object.fromEntries(holdable));
 };

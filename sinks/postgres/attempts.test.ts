@@ -173,6 +173,14 @@ describe('attempts', () => {
     ]);
   });
 
+  test('takes text that Postgres cannot hold, with the unholdable replaced', async () => {
+    const campaignId = 'a\0b\\\\0"';
+    await attempts.apply([slice(feedback(1, { campaignId, labels: { 'k\0': 'v\\u0000\0' } }))]);
+    expect(await receiptLog.decide([question(1)])).toMatchObject([
+      { attempt: { campaignId: 'a\uFFFDb\\\\0"' } },
+    ]);
+  });
+
   test('an older event never overwrites a newer one', async () => {
     await attempts.apply([slice(feedback(1, { sequence: 3, state: 'delivered' }))]);
     await attempts.apply([slice(feedback(1, { sequence: 2 }), feedback(1))]);

@@ -1,7 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { DeliveryFeedback } from '../../schemas/generated/records.js';
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
-import { numberArray, plainArray, textArray } from './array-literal.js';
+import { jsonText, numberArray, plainArray, textArray } from './array-literal.js';
 import { loadOffsets, partitionsAt, sliceParameters } from './offsets.js';
 import type { Database } from './pool.js';
 import { sqlQuery } from './sql-files.js';
@@ -103,7 +103,7 @@ const parameters = (entries: readonly Entry[]): readonly string[] => {
     text(({ campaignId }) => campaignId),
     text(({ templateId }) => templateId),
     text(({ recipientHash }) => recipientHash),
-    text(({ labels }) => JSON.stringify(labels)),
+    text(({ labels }) => jsonText(labels)),
     number(({ createdAt }) => createdAt),
     number(({ attemptedAt }) => attemptedAt),
     number(({ occurredAt }) => occurredAt),

@@ -91,12 +91,12 @@ const quiet = (): Promise<void> =>
 
 test('each accepted message is reported; about 5 % failed, as carriers do', async () => {
   simulator.control({ change: { receipts: { duplicate: 0 } } });
-  await sendAll(1_000);
+  await sendAll(400);
   await quiet();
-  expect(received).toHaveLength(1_000);
+  expect(received).toHaveLength(400);
   const failed = received.filter(({ state }) => state === 'failed').length;
-  expect(failed).toBeGreaterThan(25);
-  expect(failed).toBeLessThan(80);
+  expect(failed).toBeGreaterThan(6);
+  expect(failed).toBeLessThan(40);
 });
 
 test('the same seed gives each message the same fate; another seed another', async () => {

@@ -12,11 +12,12 @@ import type { Claim } from './claim.js';
 import type { Send } from './contract.js';
 import type { Outcome, OutcomeRule } from './outcomes.js';
 import { OUTCOMES } from './outcomes.js';
-import { feedbackOn, refusalOf } from './records.js';
+import { feedbackOn } from './records.js';
 import type { SendOptions } from './records.js';
-import { delayAtLeast, putBack, RETRY_DELAYS_MS, retryDelay } from './retry.js';
+import { putBack, RETRY_DELAYS_MS, retryDelay } from './retry.js';
 import { nextRoute } from './route-of.js';
 import { noSettlement, postRoute, voidReserved } from './settlement.js';
+import { divert } from './uncalled.js';
 
 /** One attempt as it ended. */
 export interface Ended {
@@ -57,79 +58,6 @@ export const complete = (ended: Ended, seen: Seen, options: SendOptions): Emissi
     case 'divert':
       return divert(ended.claim, 0, seen.now, options);
   }
-};
-
-/** Back to a retry topic, without an attempt; or refused, where it expired while it waited. */
-export const divert = (
-  { routed, at }: Pick<Claim, 'routed' | 'at'>,
-  waitMs: number,
-  now: EpochMs,
-  options: SendOptions,
-): Emissions => {
-  if (now >= routed.expiresAt) return expired(routed, at, now, options);
-  const diverted = { ...routed, diversions: routed.diversions + 1 };
-  return [
-    {
-      to: 'retry',
-      key: routed.reserved.deduped.key,
-      value: putBack(diverted, delayAtLeast(waitMs), now),
-    },
-  ];
-};
-
-/** Too late for another attempt. */
-export const expired = (
-  routed: MessageRouted,
-  at: Claim['at'],
-  now: EpochMs,
-  options: SendOptions,
-): Emissions =>
-  giveUp(
-    routed,
-    at,
-    {
-      reason: 'expired',
-      detail: `expired before attempt ${String(routed.attempt)} could be made`,
-      retryable: false,
-      refusedAt: now,
-    },
-    options,
-  );
-
-/**
- * Ends a message that cannot be called (again): refused, and what was reserved returns. Where an earlier try was
- * ambiguous it is held instead: it may have been delivered, so nobody may say that it was not, or return its money.
- */
-export const giveUp = (
-  routed: MessageRouted,
-  at: Claim['at'],
-  why: Parameters<typeof refusalOf>[2],
-  options: SendOptions,
-): Emissions => {
-  const { key } = routed.reserved.deduped;
-  if (!routed.ambiguous)
-    return [{ to: 'refused', key, value: refusalOf(routed, at, why, options) }];
-  // The attempt that the record was put back for is never made: the one before it is what is held.
-  const last = { ...routed, attempt: routed.attempt - 1 };
-  const held = feedbackOn(
-    last,
-    {
-      state: 'held',
-      class: 'timeout',
-      terminal: false,
-      settlement: noSettlement(routed),
-      providerCode: null,
-      providerMessageId: null,
-      attemptedAt: routed.routedAt,
-      occurredAt: why.refusedAt,
-    },
-    options,
-  );
-  return [
-    // That attempt's own number is taken by its outcome.
-    { to: 'feedback', key, value: { ...held, sequence: routed.attempt } },
-    { to: 'unknown', key: attemptKey(attemptOf(last)), value: last },
-  ];
 };
 
 /** Done: nothing more is tried, and its money is settled. */

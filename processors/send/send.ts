@@ -3,12 +3,13 @@ import type { Caller, Decision, View } from '../processor.js';
 import { attemptKey, attemptOf, idempotencyKey } from './attempt-key.js';
 import type { Claim } from './claim.js';
 import { callTimes, claimKey } from './claim.js';
-import { complete, divert, expired, giveUp } from './complete.js';
+import { complete } from './complete.js';
 import type { ProviderCall, Send } from './contract.js';
 import { lateReceipt } from './late-receipt.js';
 import type { SendOptions } from './records.js';
 import { rateFactorOf, routeOf } from './route-of.js';
 import type { UsableRoute } from './route-of.js';
+import { divert, expired, giveUp } from './uncalled.js';
 
 /**
  * A record waits at its provider at most for this share of the call's time-out; longer, and it is put back, so that

@@ -31,7 +31,7 @@ import { WorkerMetrics } from './runtime/metrics.js';
 import { ReceiptProducer } from './runtime/receipt-producer.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
-import { topicSchemas, topicTable } from './topic-table.js';
+import { type TopicSpec, topicSchemas, topicTable } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
@@ -133,6 +133,10 @@ const assemble = async (
     table.map(({ name }) => name),
   );
   await patiently(() => codecs.open(topicSchemas(table)));
+  // Claims hold whole routed records; an older release may have written them.
+  if (groups.has('send')) {
+    await patiently(() => codecs.prepareAll(routedTopics(table)));
+  }
   const topics = typedTopics({
     prefix,
     codecs,
@@ -292,6 +296,9 @@ const assemble = async (
   options.onReady?.({ healthPort, callbackPort });
   if (!options.signal.aborted) await worker.run();
 };
+
+const routedTopics = (table: readonly TopicSpec[]): string[] =>
+  table.filter(({ record }) => record === 'MessageRouted').map(({ name }) => name);
 
 const waitFor = async <T>(
   attempt: () => Promise<T>,

@@ -203,12 +203,14 @@ export class ProducerClient {
       'queue.buffering.max.kbytes': 524_288,
       'message.max.bytes': 1_048_576,
       'compression.codec': 'lz4',
-      // Every language puts one key on one partition only with Java's hash.
-      partitioner: 'murmur2_random',
       dr_cb: false,
       ...settings,
     };
-    this.native = new rdkafka.Producer(config as ConstructorParameters<typeof Producer>[0]);
+    // Topic settings go second: node-rdkafka drops them silently from the first (seen on the broker).
+    this.native = new rdkafka.Producer(config as ConstructorParameters<typeof Producer>[0], {
+      // Every language puts one key on one partition only with Java's hash.
+      partitioner: 'murmur2_random',
+    });
     this.native.on('event.error', () => undefined);
   }
 

@@ -13,13 +13,17 @@ export class ReceiptProducer {
 
   constructor(client: ClientSettings, topic: Topic<ProviderReceipt>) {
     this.topic = topic;
-    this.producer = new rdkafka.HighLevelProducer({
-      ...client,
-      'enable.idempotence': true,
-      'linger.ms': 2,
-      'message.timeout.ms': DEADLINE_MS,
-      partitioner: 'murmur2_random',
-    } as ConstructorParameters<typeof rdkafka.HighLevelProducer>[0]);
+    this.producer = new rdkafka.HighLevelProducer(
+      {
+        ...client,
+        'enable.idempotence': true,
+        'linger.ms': 2,
+      },
+      {
+        'message.timeout.ms': DEADLINE_MS,
+        partitioner: 'murmur2_random',
+      },
+    );
     this.producer.on('event.error', () => undefined);
   }
 

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { projectRoot } from '../../schemas/root.js';
 import type { ProviderReceipt } from '../../schemas/generated/records.js';
@@ -203,13 +202,22 @@ test('a request repeated on the wire is refused by its nonce', async () => {
 const main = path.join(projectRoot(), 'dist/infra/providers/main.js');
 test('as a process: says when it is ready, answers its health path, stops on SIGTERM', async () => {
   expect(existsSync(main), 'npm run build comes first').toBe(true);
-  const child = spawn(process.execPath, [main, '--port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: child.stdout });
-  const [line] = (await once(lines, 'line')) as [string];
-  const url = /^providers: ready (http:\/\/127\.0\.0\.1:\d+)$/.exec(line)?.[1] ?? '';
-  expect((await fetch(`${url}/health`)).status).toBe(200);
-  child.kill('SIGTERM');
-  expect(await once(child, 'exit')).toEqual([0, null]);
+  const child = spawn(process.execPath, [main, '--port', '0']);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const exit = once(child, 'exit');
+  try {
+    await vi.waitFor(() => {
+      // A process that died says why in the failure.
+      expect(child.exitCode, said).toBeNull();
+      expect(said).toMatch(/^providers: ready http:\/\/127\.0\.0\.1:\d+\n$/);
+    }, 20_000);
+    const url = said.trim().replace('providers: ready ', '');
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([0, null]);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });

@@ -57,6 +57,8 @@ export interface RunOptions {
 /** Calls of providers under way per task; more waits in Kafka. */
 const MAX_IN_FLIGHT = 8_000;
 const SINK_BATCH = 2_000;
+/** Windows are seconds long; a cumulative snapshot per small transaction would cost more than counting. */
+const WINDOWS_LINGER_MS = 100;
 const RETRY_MS = { first: 250, most: 5_000 } as const;
 
 /**
@@ -271,7 +273,7 @@ const assemble = async (
         partialsPartitions: counts.get(names.internal.windowsPartials) ?? 0,
       }),
       {},
-      { maxBatch: SINK_BATCH, maxInFlight: 1 },
+      { maxBatch: SINK_BATCH, maxInFlight: 1, lingerMs: WINDOWS_LINGER_MS },
     );
     worker
       .sink(channelWindowSink(environment.influx, topics.windows), SINK_BATCH)

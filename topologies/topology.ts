@@ -60,6 +60,8 @@ export type AnyRecord = KafkaRecord<unknown> & { readonly from: string };
 
 export interface AnyView {
   readonly now: EpochMs;
+  /** Of the state at hand; gather has none. */
+  readonly partition?: number;
   readonly state: Readonly<Record<string, StateStore<unknown>>>;
   readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
 }

@@ -274,6 +274,7 @@ export class ChainRun {
     if (view === undefined) {
       view = {
         now: this.options.now(),
+        partition: shard.partition,
         state: shard.stores.get(stage.name) ?? {},
         tables: stage.tables,
       };

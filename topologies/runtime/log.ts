@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import type { Logger } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -30,23 +30,30 @@ const SECRET_PATHS = [
 ];
 
 /** One JSON line an event on stdout; errors by code and message, personal data masked. */
-export const createLog = (level: string, base: Readonly<Record<string, unknown>>): Logger =>
-  pino({
-    level,
-    base,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    redact: {
-      paths: SECRET_PATHS.flatMap((path) => [path, `*.${path}`, `*.*.${path}`]),
-      censor: '***',
+export const createLog = (
+  level: string,
+  base: Readonly<Record<string, unknown>>,
+  to: DestinationStream = pino.destination(1),
+): Logger =>
+  pino(
+    {
+      level,
+      base,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: {
+        paths: SECRET_PATHS.flatMap((path) => [path, `*.${path}`, `*.*.${path}`]),
+        censor: '***',
+      },
+      serializers: {
+        err: (error: unknown) =>
+          error instanceof Error
+            ? {
+                code: (error as { code?: unknown }).code,
+                message: masked(error.message),
+                ...(error.cause instanceof Error && { cause: masked(error.cause.message) }),
+              }
+            : masked(String(error)),
+      },
     },
-    serializers: {
-      err: (error: unknown) =>
-        error instanceof Error
-          ? {
-              code: (error as { code?: unknown }).code,
-              message: masked(error.message),
-              ...(error.cause instanceof Error && { cause: masked(error.cause.message) }),
-            }
-          : masked(String(error)),
-    },
-  });
+    to,
+  );

@@ -60,6 +60,8 @@ export interface TaskOptions {
   readonly maxBatch: number;
   /** Calls under way at most; beyond, reading pauses. */
   readonly maxInFlight: number;
+  /** Transactions are at least so far apart, where throughput matters and latency does not. Default 0. */
+  readonly lingerMs?: number;
   readonly onEvent: (event: SessionEvent | TaskEvent) => void;
 }
 
@@ -96,6 +98,7 @@ export class Task implements SessionOwner {
   private stopping = false;
   private waitingSince: EpochMs | null = null;
   private lastTick = 0;
+  private lastBatch = 0;
   /** Waits in a row for a dependency. */
   private attempts = 0;
   private wakeUp: () => void = () => undefined;
@@ -211,6 +214,7 @@ export class Task implements SessionOwner {
 
   private async cycle(): Promise<void> {
     this.session.pressBack(this.callsUnderWay >= this.options.maxInFlight);
+    await this.linger();
     const batch = await this.session.take(this.options.maxBatch, WAIT_MS, this.wake);
     this.armWake();
     const ticking = Date.now() - this.lastTick >= TICK_MS;
@@ -231,6 +235,13 @@ export class Task implements SessionOwner {
       if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
       await this.waitFor(error);
     }
+  }
+
+  private async linger(): Promise<void> {
+    const { lingerMs = 0 } = this.options;
+    const wait = this.lastBatch + lingerMs - Date.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    this.lastBatch = Date.now();
   }
 
   /** A dependency is away: nothing is skipped; the batch is read again, and the group keeps its member. */

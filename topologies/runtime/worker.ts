@@ -34,6 +34,7 @@ export interface WorkerOptions {
 export interface TaskSettings {
   readonly maxBatch: number;
   readonly maxInFlight: number;
+  readonly lingerMs?: number;
 }
 
 type Running = Task | SinkTask<never>;

@@ -5,6 +5,7 @@ import { explain } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { configApply } from './commands/config-apply.js';
+import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
@@ -49,6 +50,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(produce(cli));
   root.addCommand(trace(cli));
   root.addCommand(status(cli));
+  root.addCommand(doctor(cli));
   return root;
 };
 

@@ -48,6 +48,8 @@ export const topicNames = (prefix: string) =>
       windowsPartials: `${prefix}internal.windows.partials`,
       windowsMerging: `${prefix}internal.windows.merging`,
       breakerScopes: `${prefix}internal.breaker.scopes`,
+      /** `millrace doctor` compares clocks by it: brokers stamp its records with their own. */
+      clock: `${prefix}internal.clock`,
     },
   }) as const;
 

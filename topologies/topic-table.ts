@@ -94,6 +94,8 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
       readonly visibility?: TopicSpec['visibility'];
       readonly maxBytes?: number;
       readonly writtenByOutsiders?: true;
+      /** Settings of its own. */
+      readonly config?: Readonly<Record<string, string>>;
     } = {},
   ): TopicSpec => ({
     name,
@@ -111,6 +113,7 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
       ...cleanupConfig(cleanup),
       'max.message.bytes': String(more.maxBytes ?? MAX_BYTES),
       'min.insync.replicas': String(Math.max(1, replicationFactor - 1)),
+      ...more.config,
     },
     visibility: more.visibility ?? 'public',
   });
@@ -158,6 +161,10 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
     internal(names.internal.windowsPartials, keep(1)),
     internal(names.internal.windowsMerging, COMPACT),
     internal(names.internal.breakerScopes, COMPACT),
+    spec(names.internal.clock, null, keep(1 / 24), {
+      visibility: 'internal',
+      config: { 'message.timestamp.type': 'LogAppendTime' },
+    }),
   ];
 };
 

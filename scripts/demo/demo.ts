@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { CommanderError } from 'commander';
 import { toJson } from '../cli/cli.js';
@@ -114,6 +114,7 @@ const clear = async (
   const left = await stage.strike(keep);
   for (const what of left) stream.write(`could not remove ${what}\n`);
   if (failed) stream.write(`logs: ${identity.folder}\n`);
+  else if (!keep) rmSync(identity.folder, { recursive: true, force: true });
   if (!keep) return;
   const file = path.join(identity.folder, 'env');
   writeFileSync(

@@ -1,0 +1,113 @@
+import { readdirSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { openDatabase } from '../../sinks/postgres/pool.js';
+import { migrationsFolder } from '../../sinks/postgres/sql-files.js';
+import { databaseOf } from '../../sinks/influx/settings.js';
+import { influxQl } from '../../sinks/influx/influxql.js';
+import type { Environment } from '../../topologies/config.js';
+import type { Finding } from './finding.js';
+import { bad, good, note, timed } from './finding.js';
+import { skewFinding } from './skew.js';
+
+export const postgresFindings = async ({
+  url,
+  schema,
+}: Environment['postgres']): Promise<readonly Finding[]> => {
+  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
+  try {
+    const before = Date.now();
+    const { result, ms } = await timed(() =>
+      database.query<{ version: string; now: Date }>({
+        name: 'doctor-now',
+        text: `select current_setting('server_version') as version, clock_timestamp() as now`,
+      }),
+    );
+    const after = Date.now();
+    const [row] = result;
+    if (row === undefined)
+      return [bad('postgres', 'it answers without a row', 'check DATABASE_URL')];
+    const tables = await database.query<{ found: boolean }>({
+      name: 'doctor-tables',
+      text: `select to_regclass('migrations') is not null as found`,
+    });
+    const done = tables[0]?.found === true ? await migrated(database) : [];
+    const missing = readdirSync(migrationsFolder())
+      .map((file) => file.replace(/\.sql$/, ''))
+      .filter((name) => !done.includes(name));
+    return [
+      good('postgres', `${row.version}, ${ms} ms`),
+      skewFinding('Postgres', row.now.getTime(), before, after),
+      missing.length === 0
+        ? good('postgres', `tables of this release in schema ${schema}`)
+        : bad(
+            'postgres',
+            `schema ${schema} lacks ${missing.join(', ')}`,
+            'run millrace config apply',
+          ),
+    ];
+  } finally {
+    await database.close();
+  }
+};
+
+const migrated = async (database: ReturnType<typeof openDatabase>): Promise<readonly string[]> =>
+  (
+    await database.query<{ name: string }>({
+      name: 'doctor-migrations',
+      text: 'select name from migrations',
+    })
+  ).map(({ name }) => name);
+
+const CONNECT_MS = 2_000;
+
+export const redisFindings = async ({ url }: Environment['redis']): Promise<readonly Finding[]> => {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: CONNECT_MS,
+    commandTimeout: CONNECT_MS,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  // Without a listener a failed connection would end the process; connect() rejects all the same.
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    const before = Date.now();
+    const { result: time, ms } = await timed(() => redis.time());
+    const after = Date.now();
+    const info = await redis.info();
+    const field = (name: string) => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim();
+    const policy = field('maxmemory_policy') ?? '';
+    return [
+      good('redis', `${field('redis_version') ?? 'unknown version'}, ${ms} ms`),
+      skewFinding(
+        'Redis',
+        Number(time[0]) * 1_000 + Math.floor(Number(time[1]) / 1_000),
+        before,
+        after,
+      ),
+      ...(policy === '' || policy === 'noeviction' || policy.startsWith('volatile')
+        ? []
+        : [
+            note(
+              'redis',
+              `maxmemory-policy is ${policy}: full, it forgets keys, and duplicates across partitions pass`,
+              'set maxmemory-policy noeviction',
+            ),
+          ]),
+    ];
+  } finally {
+    redis.disconnect();
+  }
+};
+
+export const influxFindings = async (
+  influx: Environment['influx'],
+): Promise<readonly Finding[]> => {
+  const { result: ping, ms } = await timed(() =>
+    fetch(`${influx.url.replace(/\/+$/, '')}/ping`, { signal: AbortSignal.timeout(CONNECT_MS) }),
+  );
+  const version = ping.headers.get('x-influxdb-version') ?? 'unknown version';
+  await influxQl(influx)('SHOW MEASUREMENTS LIMIT 1');
+  return [good('influx', `${version}, bucket ${databaseOf(influx.bucket).db}, ${ms} ms`)];
+};

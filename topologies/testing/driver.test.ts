@@ -3,13 +3,14 @@ import { describe, expect, test } from 'vitest';
 import type { Outcome } from '../../processors/send/outcomes.js';
 import { tenantId } from '../../schemas/brand.js';
 import type { ProviderReceipt } from '../../schemas/generated/records.js';
+import type { Topic, TopicFamily } from '../../schemas/record.js';
 import { DEAD_LETTER_HEADERS } from '../runtime/dead-letters.js';
 import { type DeliveryWorld, deliveryWorld } from './delivery-world.js';
 import { CANARIES, TEST_CONFIG, idOf } from './fixtures.js';
 import { ACCEPTED } from './memory-ports.js';
 
 const failing: Outcome = { kind: 'failed.provider', providerCode: '500' };
-const keysOn = ({ driver }: DeliveryWorld, topic: Parameters<typeof driver.records>[0]) =>
+const keysOn = <V>({ driver }: DeliveryWorld, topic: Topic<V> | TopicFamily<V>) =>
   driver.records(topic).map(({ raw }) => raw.key?.toString());
 
 describe('a request', () => {
@@ -17,8 +18,10 @@ describe('a request', () => {
     const world = await deliveryWorld();
     await world.send([world.request(1)], 'user-7');
     const { deduped, reserved, routed } = world.lane;
-    for (const topic of [deduped, reserved, routed, world.topics.feedback])
-      expect(keysOn(world, topic as typeof deduped)).toEqual(['user-7']);
+    expect(keysOn(world, deduped)).toEqual(['user-7']);
+    expect(keysOn(world, reserved)).toEqual(['user-7']);
+    expect(keysOn(world, routed)).toEqual(['user-7']);
+    expect(keysOn(world, world.topics.feedback)).toEqual(['user-7']);
     expect(world.feedback()).toMatchObject([
       {
         messageId: idOf(1),

@@ -26,5 +26,12 @@ export interface Write {
 
 /** Names a partition in maps. */
 export type PartitionId = string;
-export const partitionId = ({ topic, partition }: TopicPartition): PartitionId =>
-  `${topic}/${partition.toString()}`;
+
+/** Several are asked per record: made once per partition, by topic. */
+const ids = new Map<string, PartitionId[]>();
+
+export const partitionId = ({ topic, partition }: TopicPartition): PartitionId => {
+  let ofTopic = ids.get(topic);
+  if (ofTopic === undefined) ids.set(topic, (ofTopic = []));
+  return (ofTopic[partition] ??= `${topic}/${partition.toString()}`);
+};

@@ -77,7 +77,7 @@ export class GlobalTables {
         const records: RawRecord[] = [];
         await reader.read({ topic, partition }, (record) => records.push(record));
         await prepare(records.map(({ value }) => value));
-        for (const record of records) table.take(record);
+        for (const record of records) this.apply(table, record);
         const last = records.at(-1);
         from.push({ topic, partition, offset: last === undefined ? 0 : last.at.offset + 1 });
       }
@@ -96,16 +96,32 @@ export class GlobalTables {
   }
 
   private async follow(): Promise<void> {
+    // What was taken and could not be applied yet: taken once, it does not come again.
+    let waiting: RawRecord[] = [];
     while (!this.stopping) {
       try {
-        const records = await this.consumer.take(500, 100);
-        if (records.length > 0) await this.options.prepare(records.map(({ value }) => value));
-        for (const record of records) this.tables.get(record.at.topic)?.take(record);
+        if (waiting.length === 0) waiting = await this.consumer.take(500, 100);
+        if (waiting.length > 0) await this.options.prepare(waiting.map(({ value }) => value));
+        for (const record of waiting) {
+          const table = this.tables.get(record.at.topic);
+          if (table !== undefined) this.apply(table, record);
+        }
+        waiting = [];
         for (const table of this.tables.values()) table.readAt = Date.now();
       } catch (error) {
         this.options.onError(asError(error));
         await new Promise((resolve) => setTimeout(resolve, 500));
       }
+    }
+  }
+
+  /** An entry that cannot be read leaves the one before it in force: it must not stop every worker, now and at each start. */
+  private apply(table: Table, record: RawRecord): void {
+    try {
+      table.take(record);
+    } catch (error) {
+      if (!(error instanceof PipelineError) || error.verdict !== 'dead-letter') throw error;
+      this.options.onError(error);
     }
   }
 }

@@ -1,147 +1,230 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Contract, Processor } from '../../processors/processor.js';
-import { eventually, TestKafka } from '../testing/kafka.js';
-import { textTopic } from '../testing/text-topic.js';
-import { stage } from '../topology.js';
-import { changelogsOf, chainStages } from './chain-stages.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PipelineError } from '../../schemas/error.js';
+import {
+  type TestTaskOptions,
+  countingStages,
+  countingTopics,
+  testTask,
+} from '../testing/counting.js';
+import { TestKafka, eventually } from '../testing/kafka.js';
 import { ChangelogReader } from './changelog-reader.js';
-import { Task, type TaskOptions } from './task.js';
-import { DEFAULT_TIMING } from './transaction-session.js';
-
-interface Count extends Contract {
-  readonly from: { readonly words: string };
-  readonly to: { readonly counts: string };
-  readonly state: { readonly seen: string };
-}
-
-/** Emits each word with how often its partition has seen it. */
-const count: Processor<Count> = {
-  name: 'count',
-  gather: null,
-  decide: ({ at, value }, _fact, { state }) => {
-    if (value === 'poison') throw new Error('cannot decide this');
-    const times = Number(state.seen.get(value) ?? '0') + 1;
-    return {
-      emit: [{ to: 'counts', value: `${value}:${at.partition.toString()}:${times.toString()}` }],
-      put: [{ to: 'seen', key: value, value: times.toString() }],
-    };
-  },
-};
+import { ConsumerClient } from './rdkafka-client.js';
+import type { SessionEvent } from './transaction-session.js';
+import type { Task, TaskEvent } from './task.js';
 
 const kafka = new TestKafka();
-const name = (topic: string) => `${kafka.prefix}${topic}`;
-const words = textTopic(name('words'));
-const counts = textTopic(name('counts'));
-const seen = textTopic(name('seen'));
-const dead = name('dead');
 const PARTITIONS = 4;
-
-const partitionsOf = (topic: string) =>
-  Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }));
-const stages = [stage(count, { from: { words }, to: { counts }, state: { seen } })];
-
-const silent = (): undefined => undefined;
 const reader = new ChangelogReader(kafka.client, `${kafka.prefix}restore`);
+const offsets = new ConsumerClient({ ...kafka.client, 'group.id': `${kafka.prefix}rule1` });
+const running: { task: Task; done: Promise<void> }[] = [];
+let scenes = 0;
 
-const makeTask = (
-  group: string,
-  slot: number,
-  protocol: 'classic' | 'consumer' = 'classic',
-): Task => {
-  const options: TaskOptions = {
-    name: group,
-    stages: chainStages(stages, {}, () => new Map()),
-    changelogs: changelogsOf(stages),
-    deadLetters: dead,
-    reader,
-    prepare: () => Promise.resolve(),
-    now: Date.now,
-    maxBatch: 500,
-    maxInFlight: 1_000,
-    onEvent: (event) => {
-      if (process.env['DEBUG'] !== undefined)
-        console.log(new Date().toISOString(), group, slot, event);
+/** Topics and a group of a test's own, and tasks over them. */
+const scene = async (ask: () => Promise<void> = () => Promise.resolve()) => {
+  scenes += 1;
+  const prefix = `${kafka.prefix}${scenes.toString()}.`;
+  const topics = countingTopics(prefix);
+  await kafka.topics(PARTITIONS, Object.values(topics));
+  const events: (SessionEvent | TaskEvent)[] = [];
+  const partitionsOf = (topic: string) =>
+    Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }));
+  return {
+    topics,
+    events,
+    start: (options: Partial<TestTaskOptions> = {}): Task => {
+      const task = testTask(
+        countingStages(topics),
+        { ask },
+        {
+          client: kafka.client,
+          groupId: `${kafka.prefix}rule${scenes.toString()}`,
+          slot: 0,
+          deadLetters: topics.dead,
+          reader,
+          onEvent: (event) => events.push(event),
+          ...options,
+        },
+      );
+      running.push({ task, done: task.run() });
+      return task;
     },
-    metrics: {
-      recordsIn: silent,
-      recordsOut: silent,
-      deadLetters: silent,
-      custom: silent,
-      transaction: silent,
-      queueAge: silent,
-      inFlight: silent,
-    },
-    session: {
-      client: kafka.client,
-      groupId: `${kafka.prefix}${group}`,
-      transactionalId: `${kafka.prefix}${group}.${slot.toString()}`,
-      groupProtocol: protocol,
-      timing: DEFAULT_TIMING,
-    },
+    write: (words: readonly string[], partition: number) =>
+      kafka.write(
+        words.map((text) => ({
+          topic: topics.words,
+          partition,
+          // One key a partition: its counts come out on one partition, in order.
+          key: `k${partition.toString()}`,
+          value: Buffer.from(text),
+        })),
+      ),
+    counts: async (): Promise<string[]> =>
+      (await kafka.read(partitionsOf(topics.counts))).map(({ value }) => value?.toString() ?? ''),
+    letters: () => kafka.read(partitionsOf(topics.dead)),
   };
-  return new Task(options);
+};
+const stopAll = async (): Promise<void> => {
+  const all = running.splice(0);
+  for (const { task } of all) task.stop();
+  await Promise.all(all.map(({ done }) => done));
 };
 
-beforeAll(async () => {
-  await kafka.topics(PARTITIONS, [words.name, counts.name, seen.name, dead]);
-});
+beforeAll(() => offsets.connect(10_000));
 afterAll(async () => {
+  await stopAll();
   await reader.close();
+  await offsets.disconnect(5_000);
   await kafka.close();
 });
 
-const word = (text: string, partition: number) => ({
-  topic: words.name,
-  partition,
-  key: text,
-  value: Buffer.from(text),
+test('rule 1: the committed offset is the next record’s, and a restart repeats nothing', async () => {
+  const { start, write, counts, topics } = await scene();
+  await write(['a', 'b', 'c'], 1);
+  start();
+  await eventually('three counts', async () => (await counts()).length === 3);
+  await stopAll();
+  expect(await offsets.committed([{ topic: topics.words, partition: 1 }], 5_000)).toMatchObject([
+    { offset: 3 },
+  ]);
+  start();
+  await write(['d'], 1);
+  await eventually('the fourth', async () => (await counts()).includes('d:1:1'));
+  expect(await counts()).toHaveLength(4);
+  await stopAll();
 });
 
-test('each record is answered once, across a restart that restores state from the changelog', async () => {
-  await kafka.write(
-    Array.from({ length: 1_000 }, (_, i) => word(`w${(i % 10).toString()}`, i % PARTITIONS)),
-  );
-  const first = makeTask('restart', 0);
-  const running = first.run();
-  await eventually(
-    '1,000 counts',
-    async () => (await kafka.read(partitionsOf(counts.name))).length === 1_000,
-  );
-  first.stop();
-  await running;
-
-  await kafka.write(
-    Array.from({ length: 1_000 }, (_, i) => word(`w${(i % 10).toString()}`, i % PARTITIONS)),
-  );
-  const second = makeTask('restart', 0);
-  const again = second.run();
-  await eventually(
-    '2,000 counts',
-    async () => (await kafka.read(partitionsOf(counts.name))).length === 2_000,
-  );
-  second.stop();
-  await again;
-
-  const written = (await kafka.read(partitionsOf(counts.name))).map(
-    ({ at, value }) => `${at.partition.toString()} ${value?.toString() ?? ''}`,
-  );
-  expect(new Set(written).size).toBe(2_000);
+test('state comes back from the changelog: the count of a word goes on after a restart', async () => {
+  const { start, write, counts } = await scene();
+  for (let round = 1; round <= 2; round++) {
+    for (let partition = 0; partition < PARTITIONS; partition++)
+      await write(
+        Array.from({ length: 100 }, (_, i) => `w${(i % 5).toString()}`),
+        partition,
+      );
+    start();
+    await eventually('its counts', async () => (await counts()).length === round * 400);
+    await stopAll();
+  }
+  expect(new Set(await counts()).size).toBe(800);
 });
 
-test('a record that cannot be decided is buried with its coordinates and stops nobody', async () => {
-  const before = (await kafka.read(partitionsOf(counts.name))).length;
-  await kafka.write([word('poison', 1), word('after', 1)]);
-  const task = makeTask('restart', 0);
-  const running = task.run();
-  await eventually(
-    'the record after the poison',
-    async () => (await kafka.read(partitionsOf(counts.name))).length === before + 1,
+test('rule 5: what an aborted transaction staged is gone when its batch is decided again', async () => {
+  const { start, write, counts, events } = await scene();
+  const task = start();
+  await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+  const { native } = task['session']['producer'];
+  const real = native.commitTransaction.bind(native);
+  let refusals = 2;
+  Object.assign(native, {
+    commitTransaction: (timeoutMs: number, done: (error?: Error) => void) => {
+      refusals -= 1;
+      if (refusals < 0) real(timeoutMs, done);
+      else done(Object.assign(new Error('abort me'), { isTxnRequiresAbort: true }));
+    },
+  });
+  await write(['a', 'a'], 0);
+  await eventually('both counts', async () => (await counts()).length === 2);
+  expect(events.filter(({ kind }) => kind === 'aborted')).toHaveLength(2);
+  expect(await counts()).toEqual(['a:0:1', 'a:0:2']);
+  await stopAll();
+});
+
+test('rule 15: facts are gathered before the transaction begins', async () => {
+  const order: string[] = [];
+  const { start, write, counts } = await scene(() => {
+    order.push('gather');
+    return Promise.resolve();
+  });
+  const task = start();
+  await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+  const { producer } = task['session'];
+  const begin = producer.begin.bind(producer);
+  Object.assign(producer, {
+    begin: () => {
+      order.push('begin');
+      return begin();
+    },
+  });
+  await write(['a'], 0);
+  await eventually('its count', async () => (await counts()).length === 1);
+  expect(order.slice(0, 2)).toEqual(['gather', 'begin']);
+  await stopAll();
+});
+
+test('what cannot be decided or read is buried with its coordinates, and stops nobody', async () => {
+  const { start, write, counts, letters, topics } = await scene();
+  await write(['before', 'poison', 'unreadable', 'after'], 1);
+  start();
+  await eventually('the record after them', async () => (await counts()).includes('after:1:1'));
+  await stopAll();
+  const found = (await letters()).map(({ value, headers }) => [
+    value?.toString(),
+    headers['millrace-topic']?.toString(),
+    headers['millrace-partition']?.toString(),
+    headers['millrace-offset']?.toString(),
+    headers['millrace-error-code']?.toString(),
+  ]);
+  expect(found.sort()).toEqual([
+    ['poison', topics.words, '1', '1', 'undecidable'],
+    ['unreadable', topics.words, '1', '2', 'undecodable'],
+  ]);
+});
+
+test('while a dependency is away nothing is skipped, pauses grow, and the group keeps its member', async () => {
+  let away = true;
+  const { start, write, counts, events } = await scene(() =>
+    away ? Promise.reject(new PipelineError('postgres_unavailable', 'gone')) : Promise.resolve(),
   );
-  task.stop();
-  await running;
-  const [letter] = await kafka.read(partitionsOf(dead));
-  expect(letter?.value?.toString()).toBe('poison');
-  expect(letter?.headers['millrace-topic']?.toString()).toBe(words.name);
-  expect(letter?.headers['millrace-partition']?.toString()).toBe('1');
-  expect(letter?.headers['millrace-error-code']?.toString()).toBe('undecidable');
+  const task = start();
+  await write(['a', 'b'], 2);
+  const pauses = () => events.flatMap((event) => (event.kind === 'waiting' ? [event.pauseMs] : []));
+  await eventually('five waits', () => pauses().length >= 5);
+  expect(pauses().slice(0, 5)).toEqual([100, 200, 400, 800, 1_600]);
+  expect(task.lag({ topic: task.partitions[2]?.topic ?? '', partition: 2 })).not.toBe(0);
+  expect(events.map(({ kind }) => kind)).not.toContain('recovered');
+  away = false;
+  await eventually('both', async () => (await counts()).length === 2);
+  expect(await counts()).toEqual(['a:2:1', 'b:2:1']);
+  expect(events.map(({ kind }) => kind)).toContain('recovered');
+  expect(events.map(({ kind }) => kind)).not.toContain('revoked');
+  await stopAll();
+});
+
+test('a record that is not due holds its partition, in order, and no other', async () => {
+  const { start, write, counts } = await scene();
+  start();
+  const due = Date.now() + 3_000;
+  await write(['first', `later@${due.toString()}`, 'behind'], 0);
+  await write(['elsewhere'], 1);
+  await eventually('what is due', async () => (await counts()).length === 2);
+  expect(Date.now()).toBeLessThan(due);
+  await eventually('the rest', async () => (await counts()).length === 4);
+  expect(Date.now()).toBeGreaterThanOrEqual(due);
+  expect((await counts()).filter((one) => one.includes(':0:'))).toEqual([
+    'first:0:1',
+    'later:0:1',
+    'behind:0:1',
+  ]);
+  await stopAll();
+});
+
+describe.each(['classic', 'consumer'] as const)('two workers of a %s group', (protocol) => {
+  test('share the partitions, and hand state and work over when one leaves', async () => {
+    const { start, write, counts } = await scene();
+    const all = async (words: string[]) => {
+      for (let partition = 0; partition < PARTITIONS; partition++) await write(words, partition);
+    };
+    const one = start({ protocol, slot: 0 });
+    await all(['a', 'b']);
+    await eventually('the first counts', async () => (await counts()).length === 8);
+    const two = start({ protocol, slot: 1 });
+    await eventually('two each', () => one.partitions.length === 2 && two.partitions.length === 2);
+    await all(['a', 'b']);
+    await eventually('both work', async () => (await counts()).length === 16);
+    one.stop();
+    await all(['a', 'b']);
+    await eventually('the one that stays works', async () => (await counts()).length === 24);
+    expect(new Set(await counts()).size).toBe(24);
+    await stopAll();
+  });
 });

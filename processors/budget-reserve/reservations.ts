@@ -39,7 +39,11 @@ export type ReservationDecision =
         | 'too_old';
     };
 
-/** The ledger in direct mode: Postgres, one call a batch, a row a message. */
+/**
+ * The ledger in direct mode: Postgres, one call a batch, a row a message. A message is known by tenant, messageId,
+ * generation and createdAt's UTC day: one that is sent again with a createdAt of another day is a duplicate to dedupe,
+ * not to the ledger.
+ */
 export interface Reservations {
   /**
    * Decisions in order; within the batch earlier ones come first and one that does not fit does not stop later,

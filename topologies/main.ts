@@ -276,8 +276,8 @@ const assemble = async (
       { maxBatch: SINK_BATCH, maxInFlight: 1, lingerMs: WINDOWS_LINGER_MS },
     );
     worker
-      .sink(channelWindowSink(environment.influx, topics.windows), SINK_BATCH)
-      .sink(breakerLevelSink(environment.influx, topics.levels), SINK_BATCH);
+      .sink({ ...channelWindowSink(environment.influx, topics.windows), derived: true }, SINK_BATCH)
+      .sink({ ...breakerLevelSink(environment.influx, topics.levels), derived: true }, SINK_BATCH);
   }
 
   const lock = await patiently(() =>

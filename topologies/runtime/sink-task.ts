@@ -38,6 +38,8 @@ export interface Sink<V> {
    * @throws PipelineError with verdict retry: the slices are given again
    */
   readonly write: (slices: readonly PartitionSlice<V>[]) => Promise<readonly TopicPartition[]>;
+  /** Only a view of the topics: while it is refused or away, it waits and readiness says degraded. */
+  readonly derived?: true;
   /** At least every second while nothing is left to read: everything these partitions held at `at` is stored. */
   readonly caughtUp?: (partitions: readonly TopicPartition[], at: EpochMs) => Promise<void>;
 }
@@ -219,7 +221,7 @@ export class SinkTask<V> {
         this.waitingFrom = null;
         return done;
       } catch (thrown) {
-        if (!(thrown instanceof PipelineError) || thrown.verdict !== 'retry') throw thrown;
+        if (!(thrown instanceof PipelineError) || !this.waitsOn(thrown)) throw thrown;
         this.waitingFrom ??= Date.now();
         this.options.onEvent({ kind: 'waiting', error: thrown, pauseMs });
         await this.pause(pauseMs);
@@ -229,6 +231,11 @@ export class SinkTask<V> {
         }
       }
     }
+  }
+
+  /** What is derived can be made again from the topics: its refusal (a wrong token) must not stop anyone's messages. */
+  private waitsOn({ verdict }: PipelineError): boolean {
+    return verdict === 'retry' || (verdict === 'stop' && this.sink.derived === true);
   }
 
   /** Keeps polling (the group wants to hear of us) while nothing is fetched. */
@@ -297,7 +304,10 @@ export class SinkTask<V> {
       const offsets = await this.persistLoad(event.partitions);
       this.rebalances.splice(this.rebalances.indexOf(event), 1);
       if (offsets === undefined) return;
-      for (const one of offsets) this.positions.set(partitionId(one), one);
+      for (const one of offsets) {
+        this.positions.set(partitionId(one), one);
+        this.ends.delete(partitionId(one));
+      }
       this.consumer.native.incrementalAssign(offsets);
       this.options.onEvent({ kind: 'assigned', partitions: event.partitions });
     } else {
@@ -318,7 +328,7 @@ export class SinkTask<V> {
       try {
         return await this.load(partitions);
       } catch (thrown) {
-        if (thrown instanceof PipelineError && thrown.verdict !== 'retry') throw thrown;
+        if (thrown instanceof PipelineError && !this.waitsOn(thrown)) throw thrown;
         const error =
           thrown instanceof PipelineError
             ? thrown
@@ -367,7 +377,10 @@ export class SinkTask<V> {
   ): Promise<void> {
     for (const one of only) {
       const position = this.positions.get(partitionId(one));
-      if (position !== undefined) await this.consumer.seek(position, 5_000);
+      if (position === undefined) continue;
+      // Its end was reached by records that are now to come again: it has not caught up.
+      this.ends.delete(partitionId(one));
+      await this.consumer.seek(position, 5_000);
     }
   }
 

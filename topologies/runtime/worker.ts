@@ -48,6 +48,8 @@ export const transactionalIdOf = (prefix: string, task: string, slot: number): s
 export class Worker {
   private readonly running: Running[] = [];
   private readonly reader: ChangelogReader;
+  /** Sinks whose absence only degrades. */
+  private readonly derived = new Set<string>();
   private readonly tableTopics = new Map<string, Topic<unknown>>();
   private tables: GlobalTables | null = null;
   private readonly pending: (() => Running)[] = [];
@@ -77,6 +79,7 @@ export class Worker {
 
   sink<V>(sink: Sink<V>, maxBatch: number): this {
     const { prefix, client, groupProtocol, codecs, metrics } = this.options;
+    if (sink.derived === true) this.derived.add(sink.name);
     this.pending.push(
       () =>
         new SinkTask(sink, {
@@ -195,7 +198,9 @@ export class Worker {
         );
         return;
       case 'waiting':
-        health.waiting(dependencyOf(event.error), `${task}: ${event.error.message}`);
+        if (this.derived.has(task))
+          health.degraded(dependencyOf(event.error), `${task}: ${event.error.message}`);
+        else health.waiting(dependencyOf(event.error), `${task}: ${event.error.message}`);
         log.warn({ task, err: event.error, pauseMs: event.pauseMs }, 'waiting for a dependency');
         return;
       case 'recovered':
@@ -223,4 +228,5 @@ export class Worker {
 }
 
 /** postgres_unavailable -> postgres. */
-const dependencyOf = ({ code }: PipelineError): string => code.replace(/_unavailable$/, '');
+const dependencyOf = ({ code }: PipelineError): string =>
+  code.replace(/_(unavailable|refused)$/, '');

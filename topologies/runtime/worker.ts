@@ -52,6 +52,7 @@ export class Worker {
   private readonly derived = new Set<string>();
   private readonly tableTopics = new Map<string, Topic<unknown>>();
   private tables: GlobalTables | null = null;
+  private stopping = false;
   private readonly pending: (() => Running)[] = [];
   private readonly options: WorkerOptions;
 
@@ -122,6 +123,8 @@ export class Worker {
     });
     await this.tables.open();
     this.running.push(...this.pending.map((make) => make()));
+    // Asked to stop while the tables were read: every task then starts only to leave again.
+    if (this.stopping) this.stop();
     this.options.metrics.lag(() => this.lags());
     health.ready();
     log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
@@ -140,6 +143,7 @@ export class Worker {
   }
 
   stop(): void {
+    this.stopping = true;
     for (const task of this.running) task.stop();
   }
 

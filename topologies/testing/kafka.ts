@@ -31,7 +31,8 @@ export class TestKafka {
     const admin = this.kafka.admin();
     await admin.connect();
     await admin.createTopics({
-      waitForLeaders: true,
+      // Our own wait: kafkajs gives up where a busy broker has not heard of the new topic yet.
+      waitForLeaders: false,
       topics: names.map((topic) => ({
         topic,
         numPartitions: partitions,
@@ -39,8 +40,18 @@ export class TestKafka {
         configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
       })),
     });
-    await admin.disconnect();
     this.made.push(...names);
+    await eventually(`leaders of ${names.join(', ')}`, () =>
+      admin.fetchTopicMetadata({ topics: [...names] }).then(
+        ({ topics }) =>
+          topics.every(
+            ({ partitions: made }) =>
+              made.length === partitions && made.every(({ leader }) => leader >= 0),
+          ),
+        () => false,
+      ),
+    );
+    await admin.disconnect();
   }
 
   /** Writes and waits until the broker has them. */

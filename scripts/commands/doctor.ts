@@ -112,8 +112,8 @@ const installation = async (
               ),
             ),
           )),
-      ...(await checked('clock', 'run millrace topics apply, then doctor again', () =>
-        brokerClock(kafka),
+      ...(await checked('clock', 'run millrace topics apply, then doctor again', async () =>
+        brokerClock(kafka, await admin.listTopics()),
       )),
     ]);
   });

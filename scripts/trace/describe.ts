@@ -57,8 +57,11 @@ const code = (providerCode: string | null): string =>
   providerCode === null ? '' : ` (${providerCode})`;
 const isoTime = (ms: number): string => new Date(ms).toISOString();
 
+const openEnd = ({ terminal, state }: DeliveryFeedback): string =>
+  terminal ? '' : state === 'failed' ? ', to be tried again' : ', a receipt is awaited';
+
 const ofFeedback = (value: DeliveryFeedback): string =>
-  `attempt ${value.attempt} by ${value.channel}/${value.provider}: ${value.state}${value.class === null ? '' : `, ${value.class}`}${code(value.providerCode)}${value.terminal ? '' : ', to be tried again'}${money(value.settlement)}`;
+  `attempt ${value.attempt} by ${value.channel}/${value.provider}: ${value.state}${value.class === null ? '' : `, ${value.class}`}${code(value.providerCode)}${openEnd(value)}${money(value.settlement)}`;
 const ofRouted = (value: MessageRouted): string =>
   `attempt ${value.attempt} to ${value.channel}/${value.provider} for ${decimalOf(value.priceMicros)} ${value.reserved.currency}${value.alternatives.length === 0 ? '' : `, then ${value.alternatives.join(', ')}`}${value.dueAt === null ? '' : `, due ${isoTime(value.dueAt)}`}`;
 
@@ -125,7 +128,7 @@ const summaryOf = (
 export const eventOf = (record: Decoded, prefix: string): TraceEvent => {
   const { decoded, at, timestamp } = record;
   const what = at.topic.slice(prefix.length);
-  if (decoded.is === 'Unreadable') {
+  if (decoded.is === 'Unreadable' && record.headers[DEAD_LETTER_HEADERS.code] !== undefined) {
     const header = (name: string) => record.headers[name]?.toString() ?? '';
     return {
       at: timestamp,
@@ -138,5 +141,11 @@ export const eventOf = (record: Decoded, prefix: string): TraceEvent => {
     };
   }
   const { at: written, text } = summaryOf(decoded);
-  return { at: written ?? timestamp, where: at, what, summary: text, detail: decoded.value };
+  return {
+    at: written ?? timestamp,
+    where: at,
+    what,
+    summary: text,
+    detail: decoded.is === 'Unreadable' ? { why: decoded.why } : decoded.value,
+  };
 };

@@ -21,6 +21,24 @@ export interface Trace {
   readonly events: readonly TraceEvent[];
 }
 
-/** In order of time; at the same millisecond in the order of the pipeline, which is that of the offsets read. */
+/** Events of one millisecond are told in the order of the pipeline. */
+const ORDER = [
+  'ingest',
+  'dead-letters',
+  'deduped',
+  'reserved',
+  'routed',
+  'retry',
+  'receipts',
+  'decision',
+  'feedback',
+  'refused',
+  'parked',
+  'attempt',
+  'ledger',
+];
+const rank = ({ what }: TraceEvent): number =>
+  ORDER.findIndex((first) => what === first || what.startsWith(`${first}.`));
+
 export const inOrder = (events: readonly TraceEvent[]): readonly TraceEvent[] =>
-  [...events].sort((a, b) => a.at - b.at);
+  [...events].sort((a, b) => a.at - b.at || rank(a) - rank(b));

@@ -1,15 +1,20 @@
-/** Personal data in records: recipients' addresses and the values put into templates. */
-const PERSONAL = new Set(['phone', 'email', 'openId', 'userId', 'pushTokens', 'params']);
+/** Recipients' addresses: recognisable to someone who knows them. */
+const ADDRESSES = new Set(['phone', 'email', 'openId', 'userId', 'pushTokens']);
+/** Values put into templates: codes and names, of which even a part says too much. */
+const HIDDEN = new Set(['params']);
+const STARS = '****';
 
-/** Enough to recognise, too little to use: 138****01. */
+/** Enough to recognise, too little to use: 138****01. Short ones would be guessed from their ends. */
 export const maskText = (text: string): string =>
-  text.length <= 4 ? '****' : `${text.slice(0, 3)}****${text.slice(-2)}`;
+  text.length < 9 ? STARS : `${text.slice(0, 3)}${STARS}${text.slice(-2)}`;
 
-const maskAll = (value: unknown): unknown => {
-  if (typeof value === 'string') return maskText(value);
-  if (Array.isArray(value)) return value.map(maskAll);
+const maskAll = (value: unknown, mask: (text: string) => string): unknown => {
+  if (typeof value === 'string') return mask(value);
+  if (Array.isArray(value)) return value.map((inner) => maskAll(inner, mask));
   if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, maskAll(inner)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, maskAll(inner, mask)]),
+    );
   return value;
 };
 
@@ -20,7 +25,11 @@ export const masked = (value: unknown): unknown => {
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      PERSONAL.has(name) ? maskAll(inner) : masked(inner),
+      ADDRESSES.has(name)
+        ? maskAll(inner, maskText)
+        : HIDDEN.has(name)
+          ? maskAll(inner, () => STARS)
+          : masked(inner),
     ]),
   );
 };

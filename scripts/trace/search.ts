@@ -1,6 +1,7 @@
 import type { Codecs } from '../../schemas/topic-codecs.js';
 import type { Coordinates } from '../../schemas/record.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
+import type { RawRecord } from '../../topologies/runtime/raw-record.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
 import { DEAD_LETTER_HEADERS } from '../../topologies/runtime/dead-letters.js';
 import type { Decoded } from '../read/decoded.js';
@@ -34,17 +35,23 @@ const idOf = (tenantId: string | null, messageId: string | null) =>
 const placeOf = ({ topic, partition, offset }: Coordinates) => `${topic}/${partition}/${offset}`;
 
 /** Where a dead letter lay before. */
-const originOf = ({ headers }: Decoded): string => {
+const originOf = ({ headers }: RawRecord): string => {
   const text = (name: string) => headers[name]?.toString() ?? '';
   return `${text(DEAD_LETTER_HEADERS.topic)}/${text(DEAD_LETTER_HEADERS.partition)}/${text(DEAD_LETTER_HEADERS.offset)}`;
 };
 
-/** A message may be in any partition of a topic (its key is the producer's choice), so all are read, from a time on. */
-const records = async function* (options: SearchOptions): AsyncGenerator<Decoded> {
-  const { settings, codecs, table, since, onProgress } = options;
+/**
+ * Records that `only` lets through. A message may be in any partition of a topic (its key is the producer's choice),
+ * so all are read, from a time on.
+ */
+const records = async function* (
+  { settings, codecs, table, since, onProgress }: SearchOptions,
+  only: (record: RawRecord) => boolean,
+): AsyncGenerator<Decoded> {
   for await (const batch of readDecoded({
     settings,
     codecs,
+    only,
     topics: table,
     from: { since },
     deadlineMs: 600_000,
@@ -53,45 +60,76 @@ const records = async function* (options: SearchOptions): AsyncGenerator<Decoded
     yield* batch;
 };
 
+/** Avro writes a string as its bytes: what does not hold one of these texts need not be decoded. */
+const holding = (texts: readonly string[]): ((record: RawRecord) => boolean) => {
+  const needles = texts.map((text) => Buffer.from(text));
+  return ({ value }) => value !== null && needles.some((needle) => value.includes(needle));
+};
+
 /**
  * All records of the messages asked for. One reading where the message id is known; where only a key or a place is,
- * the first reading learns the ids.
+ * a first reading learns the ids.
  */
 export const search = async (options: SearchOptions, wanted: Wanted): Promise<readonly Found[]> => {
   if ('messageId' in wanted)
     return collect(
       options,
+      [wanted.messageId],
       (id, tenant) =>
         id === wanted.messageId && (wanted.tenantId === undefined || tenant === wanted.tenantId),
     );
-  const ids = new Set<string>();
-  const lone: Decoded[] = [];
-  for await (const record of records(options)) {
-    const message = messageOf(record.decoded);
-    if ('at' in wanted) {
-      const place = placeOf(wanted.at);
-      if (placeOf(record.at) !== place && originOf(record) !== place) continue;
-      if (message === null) lone.push(record);
-    } else if (
-      message?.tenantId !== wanted.tenantId ||
-      (message.key ?? message.messageId) !== wanted.idempotencyKey
-    )
-      continue;
-    if (message !== null) ids.add(idOf(message.tenantId, message.messageId));
-  }
+  const { ids, lone } =
+    'at' in wanted ? await byPlace(options, wanted.at) : await byKey(options, wanted);
   const found =
-    ids.size === 0 ? [] : await collect(options, (id, tenant) => ids.has(idOf(tenant, id)));
+    ids.size === 0
+      ? []
+      : await collect(options, [...ids.values()], (id, tenant) => ids.has(idOf(tenant, id)));
   return lone.length === 0
     ? found
     : [...found, { tenantId: '', messageId: '(unreadable)', records: lone }];
 };
 
+interface Learned {
+  /** Message ids by tenant and message id. */
+  readonly ids: ReadonlyMap<string, string>;
+  /** Records that name no message. */
+  readonly lone: readonly Decoded[];
+}
+
+const byPlace = async (options: SearchOptions, at: Coordinates): Promise<Learned> => {
+  const ids = new Map<string, string>();
+  const lone: Decoded[] = [];
+  const place = placeOf(at);
+  const only = (record: RawRecord) => placeOf(record.at) === place || originOf(record) === place;
+  for await (const record of records(options, only)) {
+    const message = messageOf(record.decoded);
+    if (message === null) lone.push(record);
+    else ids.set(idOf(message.tenantId, message.messageId), message.messageId ?? '');
+  }
+  return { ids, lone };
+};
+
+const byKey = async (
+  options: SearchOptions,
+  { tenantId, idempotencyKey }: { readonly tenantId: string; readonly idempotencyKey: string },
+): Promise<Learned> => {
+  const ids = new Map<string, string>();
+  for await (const record of records(options, holding([idempotencyKey]))) {
+    const message = messageOf(record.decoded);
+    if (message === null || message.tenantId !== tenantId) continue;
+    if ((message.key ?? message.messageId) !== idempotencyKey) continue;
+    ids.set(idOf(message.tenantId, message.messageId), message.messageId ?? '');
+  }
+  return { ids, lone: [] };
+};
+
 const collect = async (
   options: SearchOptions,
+  messageIds: readonly string[],
   isWanted: (messageId: string | null, tenantId: string | null) => boolean,
 ): Promise<readonly Found[]> => {
   const found = new Map<string, { tenantId: string; messageId: string; records: Decoded[] }>();
-  for await (const record of records(options)) {
+  for await (const record of records(options, holding(messageIds))) {
     const message = messageOf(record.decoded);
     if (message === null || !isWanted(message.messageId, message.tenantId)) continue;
     const id = idOf(message.tenantId, message.messageId);

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { LANES } from '../../schemas/generated/records.js';
+import { plan } from '../../topologies/plan.js';
+import { topicNames } from '../../topologies/topic-names.js';
+import { topicTable } from '../../topologies/topic-table.js';
+import type { Role } from './roles.js';
+import { aclLine, aclRules } from './roles.js';
+
+const shape = { prefix: 'x.', channels: ['sms'], tenantsWithOwnIngest: [] };
+const rules = aclRules({
+  prefix: 'x.',
+  names: topicNames('x.'),
+  table: topicTable(shape),
+  plan: plan({ ...shape, lanes: LANES }),
+});
+const may = (role: Role, operation: string, topic: string): boolean =>
+  rules.some(
+    (rule) =>
+      rule.role === role &&
+      rule.resource === 'topic' &&
+      rule.name === topic &&
+      rule.operations.some((one) => one === operation),
+  );
+
+test('each role may do what its stages do', () => {
+  expect(may('producer', 'Write', 'x.ingest.p0')).toBe(true);
+  expect(may('producer', 'Read', 'x.feedback')).toBe(true);
+  expect(may('intake', 'Read', 'x.ingest.p3')).toBe(true);
+  expect(may('intake', 'Write', 'x.routed.sms.p1')).toBe(true);
+  expect(may('send', 'Write', 'x.feedback')).toBe(true);
+  expect(may('send', 'Read', 'x.internal.claims.p2')).toBe(true);
+  expect(may('settle', 'Read', 'x.refused')).toBe(true);
+  expect(may('settle', 'Write', 'x.receipts')).toBe(true);
+  expect(may('windows', 'Write', 'x.breaker.levels')).toBe(true);
+  expect(may('operator', 'Write', 'x.config')).toBe(true);
+});
+
+test('and nothing more: what holds personal data is read only by those who deliver', () => {
+  for (const role of ['producer', 'settle', 'windows'] as const)
+    for (const topic of ['x.ingest.p0', 'x.deduped.p0', 'x.routed.sms.p0', 'x.parked.p0'])
+      expect([role, topic, may(role, 'Read', topic)]).toEqual([role, topic, false]);
+  expect(may('intake', 'Read', 'x.deduped.p0')).toBe(false);
+  expect(may('intake', 'Write', 'x.feedback')).toBe(false);
+  expect(may('send', 'Write', 'x.ingest.p0')).toBe(false);
+  expect(may('producer', 'Write', 'x.feedback')).toBe(false);
+  expect(may('operator', 'Write', 'x.feedback')).toBe(false);
+});
+
+test('transactional ids and groups are bounded by the prefix', () => {
+  for (const rule of rules.filter((one) => one.resource === 'transactional-id'))
+    expect(rule.name.startsWith('x.millrace.')).toBe(true);
+  expect(rules.some((rule) => rule.resource === 'topic' && rule.prefixed)).toBe(false);
+});
+
+test('a line is what kafka-acls.sh takes', () => {
+  const rule = rules.find((one) => one.role === 'intake' && one.resource === 'group');
+  if (rule === undefined) throw new Error('no group rule');
+  expect(aclLine(rule, 'User:a')).toBe(
+    `kafka-acls.sh --bootstrap-server "$KAFKA_BROKERS" --add --allow-principal User:a --operation Read --group '${rule.name}' --resource-pattern-type prefixed`,
+  );
+});

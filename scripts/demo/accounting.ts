@@ -108,6 +108,7 @@ export class Accounting {
     return this.#feedback;
   }
 
+  /** Acknowledged records that were planned so. */
   countOf(kind: PlannedKind): number {
     let count = 0;
     for (const produced of this.#produced.values()) if (produced.kind === kind) count += 1;

@@ -21,8 +21,15 @@ export interface SimulatorOptions {
   readonly detached: boolean;
 }
 
+/** A receipt that was not acknowledged is pushed again after 1, 5 and 10 minutes; here after 10, 50 and 100 s. */
+const TIME_FACTOR = 1 / 6;
 /** Receipts within seconds, so that a demo sees every message's end; none lost, none a day late. */
-const RECEIPTS = { delayMs: { p50: 800, p99: 4_000 }, late: 0, lost: 0, duplicate: 0.01 };
+const RECEIPTS = {
+  delayMs: { p50: 800 / TIME_FACTOR, p99: 4_000 / TIME_FACTOR },
+  late: 0,
+  lost: 0,
+  duplicate: 0.01,
+};
 
 export const startSimulator = async (options: SimulatorOptions): Promise<DemoSimulator> => {
   const journal = path.join(options.folder, 'providers.ndjson');
@@ -36,6 +43,8 @@ export const startSimulator = async (options: SimulatorOptions): Promise<DemoSim
       `http://127.0.0.1:${options.callbackPort}`,
       '--journal',
       journal,
+      '--time-factor',
+      String(TIME_FACTOR),
     ],
     env: { ...process.env, ...options.secrets },
     log: path.join(options.folder, 'providers.log'),

@@ -88,6 +88,13 @@ export const verify = async (
       : [
           `windows in InfluxDB count ${sum(windows, 'messages')} messages, the reader saw ${tried(stage)}`,
         ]),
+    ...unlike('duplicates', accounting.countOf('duplicate'), states.refused.duplicate ?? 0),
+    ...unlike('malformed', accounting.countOf('malformed'), states.deadLetters),
+    ...unlike(
+      'unaffordable',
+      accounting.countOf('unaffordable'),
+      (states.refused.budget_cash ?? 0) + (states.refused.budget_pv ?? 0),
+    ),
     ...(states.produced === run.messages
       ? []
       : [`${run.messages} were to be produced, ${states.produced} were acknowledged`]),
@@ -102,15 +109,32 @@ export const verify = async (
     seconds: (Date.now() - run.startedAt) / 1_000,
     unaccounted,
     problems,
-    remarks: breaker.hasRecovered(run.badScope)
-      ? []
-      : [
-          breaker.hasTripped(run.badScope)
-            ? `the breaker of ${run.badScope} tripped and had not recovered when traffic ended`
-            : `the breaker of ${run.badScope} did not trip: too little traffic in each window? (--messages)`,
-        ],
+    remarks: remarksOf(stage, run.badScope),
   };
 };
 
 const sum = (windows: readonly StoredWindow[], field: 'messages'): number =>
   windows.reduce((all, window) => all + window[field], 0);
+
+/** The traffic was planned: what it holds of each kind must come out as such. */
+const unlike = (what: string, planned: number, found: number): readonly string[] =>
+  planned === found ? [] : [`${planned} ${what} were written, ${found} were recognised`];
+
+const remarksOf = ({ learners }: Stage, badScope: string): readonly string[] => {
+  const { accounting, breaker } = learners;
+  const conflicts = accounting.countOf('conflict');
+  const caught = accounting.endStates().refused.idempotency_conflict ?? 0;
+  return [
+    ...(breaker.hasRecovered(badScope)
+      ? []
+      : [
+          breaker.hasTripped(badScope)
+            ? `the breaker of ${badScope} tripped and had not recovered when traffic ended`
+            : `the breaker of ${badScope} did not trip: too little traffic in each window? (--messages)`,
+        ]),
+    // Known by Redis alone, which may be too slow for a moment on a loaded machine (degraded: deduped by id only).
+    ...(caught < conflicts
+      ? [`${caught} of ${conflicts} contradictions of an idempotency key were caught`]
+      : []),
+  ];
+};

@@ -68,6 +68,9 @@ interface Original {
   readonly request: MessageRequest;
 }
 
+/** A message id and another's idempotency key never meet: only a key of its own can be contradicted. */
+const hasKey = ({ request }: Original): boolean => request.idempotencyKey !== null;
+
 /** How far back a duplicate's original lies at most, in records: producers repeat what they just sent. */
 const MEMORY = 500;
 
@@ -106,7 +109,7 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
     const createdAt = startAt + at;
     const lane = options.lane ?? laneOf(random);
     const wanted = kindOf(random, shares);
-    const kind = possible(wanted, catalog, lane, originals.length > 0) ? wanted : 'deliverable';
+    const kind = possible(wanted, catalog, lane, originals) ? wanted : 'deliverable';
     const account = random.pick(
       (kind === 'unaffordable' ? catalog.unfunded : catalog.funded).filter(({ lanes }) =>
         lanes.includes(lane),
@@ -135,11 +138,9 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
       }
       case 'duplicate':
       case 'conflict': {
-        const at = random.int(originals.length);
-        const original = originals[at];
-        if (original === undefined) throw new Error('a duplicate of nothing');
+        const original = random.pick(kind === 'conflict' ? originals.filter(hasKey) : originals);
         // Once each: a third copy could be compared with either of the first two.
-        originals.splice(at, 1);
+        originals.splice(originals.indexOf(original), 1);
         yield again(random, kind, original, planned, options.lane, createdAt);
         break;
       }
@@ -174,7 +175,7 @@ const possible = (
   kind: PlannedKind,
   catalog: Catalog,
   lane: Lane,
-  hasOriginals: boolean,
+  originals: readonly Original[],
 ): boolean => {
   switch (kind) {
     case 'unaffordable':
@@ -185,8 +186,9 @@ const possible = (
     case 'no_address':
       return catalog.phoneChannels.length > 0;
     case 'duplicate':
+      return originals.length > 0;
     case 'conflict':
-      return hasOriginals;
+      return originals.some(hasKey);
     case 'deliverable':
     case 'malformed':
     case 'invalid':

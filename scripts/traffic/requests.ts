@@ -127,10 +127,9 @@ export const inFuture = (request: MessageRequest, random: Random): MessageReques
   notBefore: request.createdAt + DAY_MS + random.int(5 * DAY_MS),
 });
 
-/** The same key with other content. */
+/** The same idempotency key with other content, under an id of its own. */
 export const contradicting = (request: MessageRequest, id: MessageId): MessageRequest => ({
   ...request,
   messageId: id,
-  idempotencyKey: request.idempotencyKey ?? request.messageId,
   params: { ...request.params, code: 'changed' },
 });

@@ -57,7 +57,7 @@ export interface SchemaRegistry {
   readonly close: () => Promise<void>;
 }
 
-const DEADLINE_MS = 5_000;
+const DEADLINE_MS = 15_000;
 const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json';
 /** Confluent's codes: subject, version, schema not found. A plain 404 means that this is no registry. */
 const NOT_THERE: ReadonlySet<unknown> = new Set([40401, 40402, 40403, 40408]);

@@ -21,7 +21,7 @@ const group = (name: string, description: string, ...commands: readonly Command[
 };
 
 /** All commands. A new one: its file in commands/, a line here. */
-const program = (cli: Cli): Command => {
+export const program = (cli: Cli): Command => {
   const root = new Command('millrace')
     .description(
       'Delivers messages from Kafka: decides once, pays once, sends once.\nConnections come from the environment (KAFKA_BROKERS, ...), or from .stack/env where that is unset.',

@@ -281,8 +281,8 @@ const assemble = async (
   }
 
   const lock = await patiently(() =>
-    lockSlots(environment.postgres.url, worker.transactionalIds, (error) => {
-      log.warn({ err: error }, 'the lock on this slot was lost with its connection');
+    lockSlots(environment.postgres.url, worker.transactionalIds, (event) => {
+      log.warn(event, `the lock on this slot: ${event.kind}`);
     }),
   );
   closers.push(() => lock.release());
@@ -308,18 +308,26 @@ const waitFor = async <T>(
   log: Logger,
   signal: AbortSignal,
 ): Promise<T> => {
+  // Named until an attempt gets past it: an attempt that hangs must not look like a dependency that is back.
+  let missed: string | null = null;
+  const over = (now: string | null): void => {
+    if (missed !== null && missed !== now) health.recovered(missed);
+    missed = now;
+  };
   for (let pauseMs: number = RETRY_MS.first; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS.most)) {
     try {
-      return await attempt();
+      const done = await attempt();
+      over(null);
+      return done;
     } catch (thrown) {
       const error = asError(thrown);
       if (!(error instanceof PipelineError) || error.verdict !== 'retry' || signal.aborted)
         throw error;
       const dependency = error.code.replace(/_unavailable$/, '');
+      over(dependency);
       health.waiting(dependency, error.message);
       log.warn({ err: error, pauseMs }, `waiting for ${dependency}`);
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
-      health.recovered(dependency);
     }
   }
 };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestKafka, eventually } from '../testing/kafka.js';
-import { textTopic } from '../testing/text-topic.js';
+import { erased, textTopic } from '../testing/text-topic.js';
 import { PipelineError } from '../../schemas/error.js';
 import { ChangelogReader } from './changelog-reader.js';
 import { GlobalTables } from './global-tables.js';
@@ -86,7 +86,7 @@ test('partitions are read one after another, each whole, however many ask at onc
 });
 
 const tablesOf = (options: Partial<ConstructorParameters<typeof GlobalTables>[1]> = {}) =>
-  new GlobalTables([table], {
+  new GlobalTables([erased(table)], {
     client: kafka.client,
     groupId: `${kafka.prefix}tables`,
     reader,
@@ -123,7 +123,7 @@ test('a live table misses nothing while the registry is away, nor for a record t
       },
     },
   };
-  const tables = new GlobalTables([picky], {
+  const tables = new GlobalTables([erased(picky)], {
     client: kafka.client,
     groupId: `${kafka.prefix}tables`,
     reader,
@@ -143,7 +143,7 @@ test('a live table misses nothing while the registry is away, nor for a record t
   expect(errors).toContain('nonsense');
   await tables.close();
   // A restart meets the same record, and begins all the same.
-  const again = new GlobalTables([picky], { ...tables['options'] });
+  const again = new GlobalTables([erased(picky)], { ...tables['options'] });
   await again.open();
   expect(again.table(table.name).get('z')).toBe('1');
   await again.close();

@@ -116,10 +116,10 @@ test('rule 5: what an aborted transaction staged is gone when its batch is decid
   const real = native.commitTransaction.bind(native);
   let refusals = 2;
   Object.assign(native, {
-    commitTransaction: (timeoutMs: number, done: (error?: Error) => void) => {
+    commitTransaction: (timeoutMs: number, done: Parameters<typeof real>[1]) => {
       refusals -= 1;
       if (refusals < 0) real(timeoutMs, done);
-      else done(Object.assign(new Error('abort me'), { isTxnRequiresAbort: true }));
+      else done({ message: 'abort me', code: -1, errno: -1, origin: '', isTxnRequiresAbort: true });
     },
   });
   await write(['a', 'a'], 0);
@@ -137,7 +137,7 @@ test('rule 15: facts are gathered before the transaction begins', async () => {
   });
   const task = start();
   await eventually('an assignment', () => task.partitions.length === PARTITIONS);
-  const { producer } = task['session'];
+  const producer = task['session']['producer'];
   const begin = producer.begin.bind(producer);
   Object.assign(producer, {
     begin: () => {

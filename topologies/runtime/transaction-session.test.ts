@@ -187,43 +187,6 @@ describe.each(PROTOCOLS)('a session of a %s group', (protocol) => {
     expect(await seen()).toEqual(['A', 'B']);
     await closeAll();
   });
-
-  test('rule 16: a partition that comes during back-pressure stays paused, and a deferral outlives a rebalance', async () => {
-    const { session, write, p } = await scene();
-    const one = await session(0, protocol);
-    await one.own(PARTITIONS);
-    const two = await session(1, protocol);
-    await eventually('two partitions each', async () => {
-      await Promise.all([one.take(), two.take()]);
-      return one.owned.length === 2 && two.owned.length === 2;
-    });
-    const [kept = '', other = ''] = one.owned;
-    const partition = Number(kept.split('/')[1]);
-    await write(['later'], partition);
-    const [record] = (await one.collect(1)).records;
-    const due = Date.now() + 4_000;
-    await one.session.defer({ ...p(partition), offset: record?.at.offset ?? -1 }, due);
-    one.session.pressBack(true);
-    await two.session.close();
-    open.splice(open.indexOf(two), 1);
-    for (let each = 0; each < PARTITIONS; each++)
-      if (each !== partition) await write(['now'], each);
-    const early: string[] = [];
-    await eventually('all partitions', async () => {
-      early.push(...texts((await one.take()).records));
-      return one.owned.length === PARTITIONS;
-    });
-    for (let takes = 0; takes < 10; takes++) early.push(...texts((await one.take()).records));
-    expect(early).toEqual([]);
-
-    one.session.pressBack(false);
-    expect(texts((await one.collect(PARTITIONS - 1)).records)).toEqual(['now', 'now', 'now']);
-    expect(Date.now()).toBeLessThan(due);
-    expect(texts((await one.collect(1)).records)).toEqual(['later']);
-    expect(Date.now()).toBeGreaterThanOrEqual(due);
-    expect(other).not.toBe('');
-    await closeAll();
-  });
 });
 
 test('rule 7: partitions are handed over within the bound, even where their owner never finishes', async () => {
@@ -277,6 +240,26 @@ test('rule 8: where offsets cannot tell how a commit ended, state is restored fr
   await closeAll();
 });
 
+test('rule 8: an abort without an answer is not trusted either: the next transaction has another producer', async () => {
+  const { session, write, outputs, seen } = await scene();
+  await write(['a'], 0);
+  const one = await session(0, 'classic');
+  const batch = await one.collect(1);
+  const before = producerOf(one.session);
+  Object.assign(before.native, {
+    abortTransaction: (_timeoutMs: number, done: (error: Error) => void) => {
+      done(timedOut());
+    },
+  });
+  const failing = [...outputs(['lost']), tooLarge(outputs(['x'])[0]?.topic ?? '')];
+  expect(await one.session.commit(unitOf(batch, failing))).toBe('aborted');
+  expect(producerOf(one.session)).not.toBe(before);
+  const again = await one.collect(1);
+  expect(await one.session.commit(unitOf(again, outputs(['A'])))).toBe('committed');
+  expect(await seen()).toEqual(['A']);
+  await closeAll();
+});
+
 test('rules 12, 13: a lone record does not wait for company', async () => {
   const { session, write } = await scene();
   const one = await session(0, 'classic');
@@ -287,6 +270,42 @@ test('rules 12, 13: a lone record does not wait for company', async () => {
   expect(texts(batch.records)).toEqual(['alone']);
   // Waiting for a second one would take the whole 2 s again.
   expect(performance.now() - begun).toBeLessThan(1_500);
+  await closeAll();
+});
+
+test('rule 16: a partition that comes during back-pressure stays paused, and a deferral outlives a rebalance', async () => {
+  const { session, write, p } = await scene();
+  const one = await session(0, 'classic');
+  await one.own(PARTITIONS);
+  const two = await session(1, 'classic');
+  await eventually('two partitions each', async () => {
+    await Promise.all([one.take(), two.take()]);
+    return one.owned.length === 2 && two.owned.length === 2;
+  });
+  const [kept = '', other = ''] = one.owned;
+  const partition = Number(kept.split('/')[1]);
+  await write(['later'], partition);
+  const [record] = (await one.collect(1)).records;
+  const due = Date.now() + 3_000;
+  await one.session.defer({ ...p(partition), offset: record?.at.offset ?? -1 }, due);
+  one.session.pressBack(true);
+  await two.session.close();
+  open.splice(open.indexOf(two), 1);
+  for (let each = 0; each < PARTITIONS; each++) if (each !== partition) await write(['now'], each);
+  const early: string[] = [];
+  await eventually('all partitions', async () => {
+    early.push(...texts((await one.take()).records));
+    return one.owned.length === PARTITIONS;
+  });
+  for (let takes = 0; takes < 10; takes++) early.push(...texts((await one.take()).records));
+  expect(early).toEqual([]);
+
+  one.session.pressBack(false);
+  expect(texts((await one.collect(PARTITIONS - 1)).records)).toEqual(['now', 'now', 'now']);
+  expect(Date.now()).toBeLessThan(due);
+  expect(texts((await one.collect(1)).records)).toEqual(['later']);
+  expect(Date.now()).toBeGreaterThanOrEqual(due);
+  expect(other).not.toBe('');
   await closeAll();
 });
 

@@ -11,8 +11,8 @@ import { measurement, receiving } from '../measurement.js';
 import { countingStages, countingTopics } from '../testing/counting.js';
 import { TEST_CONFIG } from '../testing/fixtures.js';
 import { TestKafka, eventually } from '../testing/kafka.js';
-import { textTopic } from '../testing/text-topic.js';
-import { topology } from '../topology.js';
+import { erased, textTopic } from '../testing/text-topic.js';
+import { type Topology, topology } from '../topology.js';
 import { typedTopics } from '../topics.js';
 import { ChangelogReader } from './changelog-reader.js';
 import { Health } from './health.js';
@@ -104,14 +104,14 @@ test('rule 14: there are threads for every client of a worker that runs all stag
     tenantsWithOwnIngest: [],
   });
   const options = { recipientHash: () => '', topicPrefix: '' };
-  const tasks = [
-    ...LANES.flatMap((lane) => [
-      ...intake(lane, topics, options).tasks,
-      ...sending(lane, topics, options).tasks,
-    ]),
-    ...receiving(topics).tasks,
-    ...measurement(topics, { feedbackPartitions: 1, partialsPartitions: 1 }).tasks,
-  ].length;
+  const tasksOf = (topologies: readonly Topology<never>[]): number =>
+    topologies.reduce((sum, { tasks: of }) => sum + of.length, 0);
+  const aLane = tasksOf([intake('p0', topics, options), sending('p0', topics, options)]);
+  const shared = tasksOf([
+    receiving(topics),
+    measurement(topics, { feedbackPartitions: 1, partialsPartitions: 1 }),
+  ]);
+  const tasks = LANES.length * aLane + shared;
   // A session has a consumer and a producer; settle, attempts and two Influx sinks, global tables and the two
   // clients of the changelog reader have a consumer each; receipts from callbacks have a producer.
   const clients = tasks * 2 + 4 + 1 + 2 + 1;
@@ -132,7 +132,7 @@ test('a worker that is told to stop while it reads its tables stops', async () =
       { ask: () => Promise.resolve() },
       { maxBatch: 10, maxInFlight: 1 },
     )
-    .table(textTopic(table));
+    .table(erased(textTopic(table)));
   const done = worker.run();
   expect(health.report.status).toBe('starting');
   worker.stop();

@@ -1,7 +1,7 @@
 import type { Contract, Processor } from '../../processors/processor.js';
 import { PipelineError } from '../../schemas/error.js';
 import type { Codec } from '../../schemas/record.js';
-import { type AnyStage, stage } from '../topology.js';
+import { type AnyStage, type Stage, stage } from '../topology.js';
 import { changelogsOf, chainStages } from '../runtime/chain-stages.js';
 import type { ChangelogReader } from '../runtime/changelog-reader.js';
 import type { ClientSettings } from '../runtime/rdkafka-client.js';
@@ -66,7 +66,7 @@ export const countingTopics = (prefix: string): CountingTopics => ({
   dead: `${prefix}dead`,
 });
 
-export const countingStages = (topics: CountingTopics): AnyStage[] => [
+export const countingStages = (topics: CountingTopics): [Stage<Counting['ports']>] => [
   stage(counting, {
     from: { words: { name: topics.words, codec: wordCodec } },
     to: { counts: textTopic(topics.counts) },

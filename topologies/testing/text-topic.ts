@@ -6,3 +6,6 @@ export const textCodec: Codec<string> = {
   decode: (bytes) => bytes.toString('utf8'),
 };
 export const textTopic = (name: string): Topic<string> => ({ name, codec: textCodec });
+
+/** As the runtime holds topics: names and bytes, the record's type erased. */
+export const erased = <V>(topic: Topic<V>): Topic<unknown> => topic as unknown as Topic<unknown>;

@@ -124,7 +124,7 @@ test('rule 14: there are threads for every client of a worker that runs all stag
 test('a worker that is told to stop while it reads its tables stops', async () => {
   const topics = countingTopics(kafka.prefix);
   const table = `${kafka.prefix}table`;
-  await kafka.topics(1, [...Object.values(topics), table]);
+  await kafka.topics(1, [topics.words, topics.counts, topics.seen, topics.dead, table]);
   const health = new Health();
   const worker = workerOf(0, health)
     .add(

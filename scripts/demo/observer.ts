@@ -8,6 +8,7 @@ import type { BreakerLog } from './breaker-log.js';
 import type { DemoInstallation } from './installation.js';
 import type { Bookings } from './money.js';
 import type { AttemptsSeen } from './provider-log.js';
+import type { WindowTotals } from './window-totals.js';
 
 /** What learns from the records that the reader sees. */
 export interface Learners {
@@ -15,6 +16,7 @@ export interface Learners {
   readonly bookings: Bookings;
   readonly attempts: AttemptsSeen;
   readonly breaker: BreakerLog;
+  readonly windowTotals: WindowTotals;
 }
 
 export interface Observer {
@@ -61,6 +63,7 @@ export const observe = (
         learners.bookings.observe(record);
         learners.attempts.observe(record);
         learners.breaker.observe(record);
+        learners.windowTotals.observe(record);
       }
   };
   const reading = read().catch((thrown: unknown) => {

@@ -127,6 +127,7 @@ const show = async (
   const ledger = postgresLedger(database);
   const history: { readonly at: number; readonly figures: WorkerFigures }[] = [];
   while (!play.over()) {
+    if (stage.observer.failure() !== undefined || worker.child.ended) return;
     const figures = await worker.figures();
     const at = Date.now();
     if (figures !== undefined) history.push({ at, figures });

@@ -19,6 +19,7 @@ import { AttemptsSeen } from './provider-log.js';
 import type { RunIdentity } from './run-identity.js';
 import type { DemoSimulator } from './simulator.js';
 import { startSimulator } from './simulator.js';
+import { WindowTotals } from './window-totals.js';
 import type { DemoWorker } from './worker.js';
 import { freePort, startWorker } from './worker.js';
 
@@ -95,6 +96,7 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
     bookings: new Bookings(),
     attempts: new AttemptsSeen(),
     breaker: new BreakerLog(),
+    windowTotals: new WindowTotals(),
   };
   const observer = observe(installation, names, learners);
   undo.push(() => observer.finish());

@@ -32,10 +32,6 @@ const total = (
     { granted: 0n, available: 0n, pending: 0n, posted: 0n },
   );
 
-/** Messages that were tried at all: what the windows' `messages` must add up to. */
-const tried = ({ learners }: Stage): number =>
-  [...learners.accounting.feedback.values()].filter((feedback) => feedback.attempt > 0).length;
-
 /**
  * Judges a run that has come to rest: sets of ids from the independent reader, the ledger against the events, the
  * provider's own log, the windows as InfluxDB has them.
@@ -45,7 +41,7 @@ export const verify = async (
   run: { readonly startedAt: number; readonly messages: number; readonly badScope: string },
 ): Promise<Outcome> => {
   const { learners, database, identity, observer, simulator } = stage;
-  const { accounting, bookings, attempts, breaker } = learners;
+  const { accounting, bookings, attempts, breaker, windowTotals } = learners;
   const ledger = postgresLedger(database);
 
   let accounts = await ledger.balances();
@@ -57,7 +53,7 @@ export const verify = async (
   await untilTrue(WINDOWS_MS, async () => {
     // Windows begin before their first record.
     windows = await readWindows(identity.environment.influx, run.startedAt - 60_000);
-    return sum(windows, 'messages') >= tried(stage);
+    return windowTotals.disagreements(windows).length === 0;
   });
   await observer.finish();
   accounts = await ledger.balances();
@@ -83,11 +79,7 @@ export const verify = async (
       : [`${cash.pending} micros pending, reservations explain ${pendingCash}`]),
     ...unexplained.map(({ message }) => `${message}: money pending, and it is not held`),
     ...attempts.disagreements(readProviderLog(simulator.journal)),
-    ...(sum(windows, 'messages') === tried(stage)
-      ? []
-      : [
-          `windows in InfluxDB count ${sum(windows, 'messages')} messages, the reader saw ${tried(stage)}`,
-        ]),
+    ...windowTotals.disagreements(windows),
     ...unlike('duplicates', accounting.countOf('duplicate'), states.refused.duplicate ?? 0),
     ...unlike('malformed', accounting.countOf('malformed'), states.deadLetters),
     ...unlike(
@@ -112,9 +104,6 @@ export const verify = async (
     remarks: remarksOf(stage, run.badScope),
   };
 };
-
-const sum = (windows: readonly StoredWindow[], field: 'messages'): number =>
-  windows.reduce((all, window) => all + window[field], 0);
 
 /** The traffic was planned: what it holds of each kind must come out as such. */
 const unlike = (what: string, planned: number, found: number): readonly string[] =>

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readEnvironment } from '../config.js';
 import { kafkajsConnection, rdkafkaConnection } from '../kafka-connection.js';
 import type { RawRecord } from './raw-record.js';
 import { readRange } from './range-reader.js';
-import { ProducerClient } from './rdkafka-client.js';
+import { ConsumerClient, ProducerClient } from './rdkafka-client.js';
 
 const { kafka } = readEnvironment(process.env, ['kafka']);
 const settings = rdkafkaConnection(kafka);
@@ -35,6 +35,7 @@ const write = async (topic: string, ids: readonly string[], end: 'commit' | 'abo
 };
 const ids = (letter: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${letter}${index}`);
+const realTake = Reflect.get(ConsumerClient.prototype, 'take');
 const textOf = (record: RawRecord) => record.value?.toString() ?? '';
 const readAll = async (range: ReturnType<typeof readRange>): Promise<string[]> => {
   const all: string[] = [];
@@ -44,10 +45,19 @@ const readAll = async (range: ReturnType<typeof readRange>): Promise<string[]> =
 
 beforeAll(async () => {
   await admin.connect();
+  const topics = [plain, mixed, empty, live];
   await admin.createTopics({
-    topics: [plain, mixed, empty, live].map((topic) => ({ topic, numPartitions: 3 })),
-    waitForLeaders: true,
+    topics: topics.map((topic) => ({ topic, numPartitions: 3 })),
+    waitForLeaders: false,
   });
+  // waitForLeaders fails where a broker does not host the new topics yet.
+  await vi.waitFor(
+    async () => {
+      const found = await admin.fetchTopicMetadata({ topics });
+      expect(found.topics.flatMap(({ partitions }) => partitions)).toHaveLength(12);
+    },
+    { timeout: 20_000, interval: 50 },
+  );
   await producer.connect(10_000);
   await producer.initTransactions(20_000);
 });
@@ -97,6 +107,27 @@ describe('a range', () => {
     for (let round = 0; round < 5; round++) await write(live, ids(`${round}-`, 20), 'commit');
     end.abort();
     expect((await followed).length).toBe(100);
+  });
+
+  test('goes on after an error that passes, with every record once and its end found', async () => {
+    let calls = 0;
+    const patched = vi.spyOn(ConsumerClient.prototype, 'take').mockImplementation(async function (
+      this: ConsumerClient,
+      max: number,
+      waitMs: number,
+    ) {
+      calls += 1;
+      if ([1, 4, 8].includes(calls))
+        throw Object.assign(new Error('Broker: Not leader'), { code: 6 });
+      return realTake.call(this, Math.min(max, 7), waitMs);
+    });
+    try {
+      const read = await readAll(readRange({ settings, topics: [plain], to: 'high' }));
+      expect(read).toEqual(ids('a', 50).sort());
+      expect(calls).toBeGreaterThan(8);
+    } finally {
+      patched.mockRestore();
+    }
   });
 
   test('names a topic that is not there', async () => {

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import rdkafka from 'node-rdkafka';
 import { PipelineError, asError } from '../../schemas/error.js';
 import type { RawRecord, TopicPartition } from './raw-record.js';
 import { partitionId } from './raw-record.js';
 import type { ClientSettings } from './rdkafka-client.js';
-import { ConsumerClient, settled } from './rdkafka-client.js';
+import { ConsumerClient, classify, settled } from './rdkafka-client.js';
 
 /** Where to begin: everything, records written at or after a time (ms since the epoch), or named offsets. */
 export type RangeStart =
@@ -40,6 +41,10 @@ const CALL_DEADLINE_MS = 10_000;
 const BATCH = 2_000;
 /** Each call holds a libuv thread while it waits. */
 const CALLS_AT_ONCE = 8;
+
+/** A leader's election or a broker's restart is over by then. */
+const FAILING_AT_MOST_MS = 30_000;
+const RETRY_MS = 100;
 
 interface Span extends TopicPartition {
   /** Next offset to read, first. */
@@ -172,13 +177,21 @@ async function* drain(work: {
     advance(reached, partitionId(eof), eof.offset);
   });
   const wanted = signal ? [...spans.values()] : [...spans.values()].filter((s) => s.start < s.end);
-  reader.native.assign(
-    wanted.map(({ topic, partition, start }) => ({ topic, partition, offset: start })),
-  );
+  const assign = () => {
+    reader.native.assign(
+      wanted.map(({ topic, partition, start }) => ({
+        topic,
+        partition,
+        offset: reached.get(partitionId({ topic, partition })) ?? start,
+      })),
+    );
+  };
+  assign();
 
   const atMost = wanted.reduce((sum, span) => sum + span.end - span.start, 0);
   let read = 0;
   let ending = signal === undefined;
+  let failingSince: number | undefined;
   let deadline = Date.now() + work.deadlineMs;
   for (;;) {
     if (!ending && signal?.aborted === true) {
@@ -193,7 +206,18 @@ async function* drain(work: {
       if (open.length === 0) return;
       if (Date.now() > deadline) throw tooLate(open, reached, work.deadlineMs);
     }
-    const taken = await reader.take(BATCH, 100);
+    let taken: readonly RawRecord[];
+    try {
+      taken = await reader.take(BATCH, 100);
+      failingSince = undefined;
+    } catch (thrown) {
+      failingSince ??= Date.now();
+      if (!passes(thrown) || Date.now() - failingSince > FAILING_AT_MOST_MS) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      // An end-of-partition event that came together with the error is lost, and never comes twice for one position.
+      assign();
+      continue;
+    }
     if (taken.length === 0) continue;
     const batch = taken.filter((record) => {
       const span = spans.get(partitionId(record.at));
@@ -205,6 +229,17 @@ async function* drain(work: {
     if (batch.length > 0) yield batch;
   }
 }
+
+/** Errors that waiting does not mend: we may not read this, or the topic is gone. All others pass (no leader, a lost connection). */
+const LASTING: ReadonlySet<unknown> = new Set([
+  rdkafka.CODES.ERRORS.ERR_TOPIC_AUTHORIZATION_FAILED,
+  rdkafka.CODES.ERRORS.ERR_GROUP_AUTHORIZATION_FAILED,
+  rdkafka.CODES.ERRORS.ERR_UNKNOWN_TOPIC_OR_PART,
+  rdkafka.CODES.ERRORS.ERR__UNKNOWN_TOPIC,
+  rdkafka.CODES.ERRORS.ERR__AUTHENTICATION,
+]);
+const passes = (thrown: unknown): boolean =>
+  classify(thrown) !== 'fatal' && !LASTING.has((thrown as { readonly code?: unknown }).code);
 
 const advance = (reached: Map<string, number>, id: string, offset: number): void => {
   reached.set(id, Math.max(reached.get(id) ?? 0, offset));

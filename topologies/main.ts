@@ -282,7 +282,7 @@ const assemble = async (
 
   const lock = await patiently(() =>
     lockSlots(environment.postgres.url, worker.transactionalIds, (event) => {
-      log.warn(event, `the lock on this slot: ${event.kind}`);
+      log.warn(event.kind === 'lost' ? { err: event.error } : event, `slot lock: ${event.kind}`);
     }),
   );
   closers.push(() => lock.release());

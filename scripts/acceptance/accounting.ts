@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import type { Entry } from '../../infra/providers/journal.js';
 import type { MessageRequest } from '../../schemas/generated/records.js';
 import { type LedgerTotals, postgresLedger } from '../../sinks/postgres/ledger.js';
 import type { Installation } from '../installation/installation.js';
@@ -90,13 +88,3 @@ export const expectLedger = async (installation: Installation, ends: Ends): Prom
   for (const { granted, available, pending, posted } of [cny, pv])
     expect(available + pending + posted).toBe(granted);
 };
-
-/** What the carriers were asked, from the simulator's own journal. */
-export const askedOf = (journal: string): readonly Extract<Entry, { kind: 'asked' }>[] =>
-  readFileSync(journal, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      if (line === '') return [];
-      const entry = JSON.parse(line) as Entry;
-      return entry.kind === 'asked' ? [entry] : [];
-    });

@@ -1,16 +1,13 @@
-import { mkdtempSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Simulator, startSimulator } from '../../infra/providers/simulator.js';
 import { writeFrame } from '../../schemas/frame.js';
 import type { MessageRequest } from '../../schemas/generated/records.js';
 import { recordSchemas } from '../../schemas/record-schemas.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { type Readiness, WorkerProcess, isReady } from '../installation/worker-process.js';
-import { askedOf, endsOf, expectLedger, expectSaidOnce } from './accounting.js';
-import { SECRETS, installAcceptance, writeAll } from './fixture.js';
+import { endsOf, expectLedger, expectSaidOnce } from './accounting.js';
+import { type Carriers, startCarriers } from './carriers.js';
+import { installAcceptance, writeAll } from './fixture.js';
 import { WINDOWS_DEADLINE_MS, windowSums } from './influx.js';
 import { Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
@@ -21,27 +18,17 @@ const DEPENDENCIES = ['registry', 'postgres', 'redis', 'influx'] as const;
 type Dependency = (typeof DEPENDENCIES)[number];
 
 const CHANNELS = ['app_push', 'sms'];
-const journal = path.join(mkdtempSync(path.join(os.tmpdir(), 'millrace-carriers-')), 'journal');
 
 let installation: Installation;
-let simulator: Simulator;
+let carriers: Carriers;
 let proxies: Readonly<Record<Dependency, TcpProxy>>;
 let worker: WorkerProcess;
 let outcomes: Outcomes;
 let traffic: Traffic;
 
 beforeAll(async () => {
-  simulator = await startSimulator({
-    port: 0,
-    seed: '1',
-    keys: {
-      accessKeyId: SECRETS.ALIYUN_ACCESS_KEY_ID,
-      accessKeySecret: SECRETS.ALIYUN_ACCESS_KEY_SECRET,
-    },
-    webhookSecret: SECRETS.WEBHOOK_SECRET,
-    journal,
-  });
-  installation = await installAcceptance('dependencies', { simulatorUrl: simulator.url });
+  carriers = await startCarriers();
+  installation = await installAcceptance('dependencies', { simulatorUrl: carriers.simulator.url });
   outcomes = await Outcomes.follow(installation);
   traffic = await Traffic.open(installation);
   const { registry, postgres, redis, influx } = installation.environment;
@@ -75,7 +62,7 @@ afterAll(async () => {
   await traffic.close();
   await outcomes.close();
   await Promise.all(DEPENDENCIES.map((dependency) => proxies[dependency].close()));
-  await simulator.close();
+  await carriers.simulator.close();
   await installation.remove();
   expect(ending, worker.log.slice(-4_000)).toEqual({ code: 0, signal: null });
 }, 120_000);
@@ -228,8 +215,7 @@ describe('after all that', () => {
     expect(ends.held).toEqual([]);
     const more = Array.from({ length: extra }, () => requestOf());
     await expectLedger(installation, { ...ends, accepted: [...ends.accepted, ...more] });
-    await simulator.flush();
-    const asked = askedOf(journal);
+    const asked = await carriers.asked();
     const bySms = requests.filter(({ channels }) => channels[0] === 'sms');
     expect(asked).toHaveLength(bySms.length);
     expect(asked.filter(({ nth }) => nth > 1)).toEqual([]);

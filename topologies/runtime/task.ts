@@ -32,6 +32,8 @@ import {
 /** How long a take waits for a first record; a rebalance or an answer is noticed within it. */
 const WAIT_MS = 50;
 const TICK_MS = 1_000;
+/** How often finishing looks whether the calls under way have been answered. */
+const FINISH_POLL_MS = 20;
 /** Queue ages observed per batch at most, evenly spread: a histogram of every record would cost more than deciding it. */
 const AGES_A_BATCH = 20;
 const RETRY_PAUSE_MS = { first: 100, most: 5_000 } as const;
@@ -191,7 +193,9 @@ export class Task implements SessionOwner {
     const ids = partitions.map(partitionId);
     const deadline = Date.now() + this.options.session.timing.revokeBoundMs / 2;
     while (ids.some((id) => (this.callsOf.get(id) ?? 0) > 0) && Date.now() < deadline) {
-      await Promise.race([this.wake, new Promise((resolve) => setTimeout(resolve, 50))]);
+      const pause = new Promise((resolve) => setTimeout(resolve, FINISH_POLL_MS));
+      // Answers that are here keep `wake` resolved: waiting for it would spin, and let nobody else's answer in.
+      await (this.answers.length > 0 ? pause : Promise.race([this.wake, pause]));
       this.armWake();
     }
     if (this.answers.length > 0) await this.transact({ records: [], epochs: new Map() }, false);

@@ -70,10 +70,14 @@ export const install = async (options: InstallationOptions): Promise<Installatio
   ]) {
     await run(process.execPath, [MILLRACE, ...command, '--dir', dir], { env: variables });
   }
-  return connected(id, variables);
+  return connectInstallation(id, variables);
 };
 
-const connected = async (id: string, variables: Variables): Promise<Installation> => {
+/** What is there already, made by whomever. */
+export const connectInstallation = async (
+  id: string,
+  variables: Variables,
+): Promise<Installation> => {
   const environment = readEnvironment(variables, ENVIRONMENT_GROUPS);
   const registry = schemaRegistry(environment.registry);
   const names = topicNames(environment.kafka.prefix);

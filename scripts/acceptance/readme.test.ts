@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { projectRoot } from '../../schemas/root.js';
+import { connectInstallation } from '../installation/installation.js';
+import { until } from '../installation/until.js';
+
+const DEADLINE_MS = 150_000;
+const STOP_MS = 30_000;
+const id = randomBytes(3).toString('hex');
+const folder = mkdtempSync(path.join(os.tmpdir(), 'millrace-readme-'));
+const ENVIRONMENT = {
+  ...process.env,
+  TOPIC_PREFIX: `readme-${id}.`,
+  DATABASE_SCHEMA: `readme_${id}`,
+  HEALTH_PORT: '0',
+  CALLBACK_PORT: '0',
+};
+
+afterAll(async () => {
+  const installation = await connectInstallation(id, {
+    ...(ENVIRONMENT as Readonly<Record<string, string>>),
+    RECIPIENT_HASH_KEY: 'a key of sixteen characters',
+  });
+  await installation.remove();
+}, 120_000);
+
+/** The commands of the section "Your first message", as they stand in the README. */
+const firstMessage = (): string => {
+  const readme = readFileSync(path.join(projectRoot(), 'README.md'), 'utf8');
+  const block = /^```sh first-message\n([^]*?)^```$/m.exec(readme)?.[1];
+  if (block === undefined) throw new Error('README.md has no block marked sh first-message');
+  return block;
+};
+
+/** A command of the block, by its beginning. */
+const line = (block: string, beginning: string): string => {
+  const found = block.split('\n').find((one) => one.startsWith(beginning));
+  if (found === undefined) throw new Error(`the README says no ${beginning}`);
+  return found;
+};
+
+/**
+ * The block for a shell that stops at the first failure: the stack is up already, the worker's log lies elsewhere,
+ * and trace is asked again until the worker, which was started a moment ago, has sent the message: a reader's fingers
+ * take longer.
+ */
+const script = (block: string): string => {
+  const trace = line(block, 'npx millrace trace');
+  return [
+    // -m: as in a terminal, `kill %1` ends the whole job, npx and the worker.
+    'set -meuo pipefail',
+    block
+      .replace(`${line(block, 'npm run stack up')}\n`, '')
+      .replace('> worker.log', `> ${path.join(folder, 'worker.log')}`)
+      .replace(trace, `until ${trace} | tee ${folder}/trace | grep -q posted; do sleep 1; done`),
+    'kill %1',
+  ].join('\n');
+};
+
+test(
+  "the README's first message: its commands, one after another, to the message that was sent",
+  async () => {
+    const block = firstMessage();
+    const said = await new Promise<string>((resolve, reject) => {
+      const options = { cwd: projectRoot(), env: ENVIRONMENT, timeout: DEADLINE_MS };
+      execFile('bash', ['-c', script(block)], options, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
+      });
+    });
+    const trace = readFileSync(path.join(folder, 'trace'), 'utf8');
+    for (const word of [
+      'lantern',
+      'ingest.p1',
+      'deduped.p1',
+      'routed.app_push.p1',
+      'accepted',
+      'posted',
+    ])
+      expect(trace).toContain(word);
+    expect(said).toContain('ingest');
+    const worker = path.join(folder, 'worker.log');
+    await until('the worker to stop', STOP_MS, () =>
+      readFileSync(worker, 'utf8').includes('"stopped"'),
+    );
+  },
+  DEADLINE_MS,
+);

@@ -19,6 +19,8 @@ export interface ChainResult {
   readonly seconds: number;
   readonly missing: number;
   readonly duplicates: number;
+  /** By task: the cost of a transaction is shared by so many records. */
+  readonly recordsPerTransaction: Readonly<Record<string, number>>;
 }
 
 const DEADLINE_MS = 600_000;
@@ -59,6 +61,7 @@ export const chain = async (
     const cpu = running.cpuSeconds();
     const firsts = await running.metric('millrace_first_record_timestamp_seconds');
     const start = (firsts.get('task="intake.p2"') ?? Number.NaN) * 1_000;
+    const recordsPerTransaction = await batchSizes(running);
     const waits = [...seen.values()].map((seenAt) => seenAt - start);
     say(
       `last feedback after ${round((last - start) / 1_000).toString()} s, settled after ${round((end - start) / 1_000).toString()} s`,
@@ -72,6 +75,7 @@ export const chain = async (
       seconds: round((end - start) / 1_000, 2),
       missing: messages - seen.size,
       duplicates,
+      recordsPerTransaction,
     };
   } finally {
     await worker?.stop();
@@ -79,6 +83,19 @@ export const chain = async (
     await producer.close();
     await installation.close();
   }
+};
+
+const batchSizes = async (worker: WorkerProcess): Promise<Record<string, number>> => {
+  const sums = await worker.metric('millrace_batch_records_sum');
+  const counts = await worker.metric('millrace_batch_records_count');
+  return Object.fromEntries(
+    [...counts]
+      .filter(([, count]) => count > 0)
+      .map(([task, count]) => [
+        task.replace(/^task="|"$/g, ''),
+        round((sums.get(task) ?? 0) / count),
+      ]),
+  );
 };
 
 /** Nothing is pending any more in either budget. */

@@ -8,6 +8,9 @@ const NOWHERE = '127.0.0.1:1';
 /** "Within seconds", on a machine that is busy. */
 const DEADLINE_MS = 20_000;
 
+/** Said in a checkout where sources were saved after the last build: nothing that an installation says. */
+const STALE = /is newer than dist/;
+
 interface Ended {
   readonly code: number | null;
   readonly said: readonly string[];
@@ -21,7 +24,7 @@ const millrace = (args: readonly string[], variables: Record<string, string>): P
     const child = execFile(process.execPath, [MILLRACE, ...args], { env }, (_, stdout, stderr) => {
       resolve({
         code: child.exitCode,
-        said: (stdout + stderr).split('\n').filter((line) => line !== ''),
+        said: (stdout + stderr).split('\n').filter((line) => line !== '' && !STALE.test(line)),
         milliseconds: Date.now() - started,
       });
     });

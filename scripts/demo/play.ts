@@ -38,13 +38,18 @@ export const play = async (stage: Stage, options: PlayOptions): Promise<void> =>
   const { breaker } = learners;
   let phase = 'traffic';
   let over = false;
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, broken.signal]);
   const showing = show(stage, options, {
     phase: () => phase,
     over: () => over,
+    broken: () => {
+      broken.abort();
+    },
   });
   try {
     let troubled = true;
-    const trouble = makeTrouble(stage, options, (words) => {
+    const trouble = makeTrouble(stage, { ...options, signal }, (words) => {
       phase = words;
     }).then(() => {
       troubled = breaker.hasTripped(BAD_SCOPE);
@@ -58,16 +63,25 @@ export const play = async (stage: Stage, options: PlayOptions): Promise<void> =>
       messages: options.messages,
       durationMs: options.durationMs,
       holdBack: () => troubled && !breaker.hasRecovered(BAD_SCOPE),
-      signal: options.signal,
+      signal,
     });
     phase = 'coming to rest';
     await trouble;
-    await untilRest(stage, options.signal);
+    await untilRest(stage, signal);
+    const error = breakage(stage);
+    if (error !== undefined) throw error;
   } finally {
     over = true;
     await showing;
   }
 };
+
+/** Why it makes no sense to go on: nobody is reading any more, or nobody is working. */
+const breakage = ({ observer, worker }: Stage): Error | undefined =>
+  observer.failure() ??
+  (worker.child.ended
+    ? new Error(`the worker ended; its last words:\n${worker.child.lastWords()}`)
+    : undefined);
 
 /** One channel is bad from a third of the traffic on, until its breaker has tripped. */
 const makeTrouble = async (
@@ -105,8 +119,6 @@ const elapsed = (startedAt: number): string =>
 /** Every message has ended, receipts that will come have come, and nothing has been written for a while. */
 const untilRest = async ({ learners, observer }: Stage, signal: AbortSignal): Promise<void> => {
   while (!signal.aborted) {
-    const failure = observer.failure();
-    if (failure !== undefined) throw failure;
     const { inFlight, unseen, held } = learners.accounting.endStates();
     const awaited = [...learners.accounting.feedback.values()].filter(
       (feedback) => feedback.channel === 'sms' && feedback.state === 'accepted',
@@ -121,13 +133,20 @@ const untilRest = async ({ learners, observer }: Stage, signal: AbortSignal): Pr
 const show = async (
   stage: Stage,
   { messages, startedAt, view }: PlayOptions,
-  play: { readonly phase: () => string; readonly over: () => boolean },
+  play: {
+    readonly phase: () => string;
+    readonly over: () => boolean;
+    readonly broken: () => void;
+  },
 ): Promise<void> => {
   const { learners, worker, config, database } = stage;
   const ledger = postgresLedger(database);
   const history: { readonly at: number; readonly figures: WorkerFigures }[] = [];
   while (!play.over()) {
-    if (stage.observer.failure() !== undefined || worker.child.ended) return;
+    if (breakage(stage) !== undefined) {
+      play.broken();
+      return;
+    }
     const figures = await worker.figures();
     const at = Date.now();
     if (figures !== undefined) history.push({ at, figures });

@@ -129,12 +129,15 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
       await database.close();
       await registry.close();
       if (kept) {
+        await observer.finish().catch(() => undefined);
         worker.child.release();
         simulator.child.release();
         return [];
       }
       await worker.child.stop();
       await simulator.child.stop();
+      // Before its topics go: it could not reach their end any more, and would keep this process alive.
+      await observer.finish().catch(() => undefined);
       return uninstall(environment, server, installation.table);
     },
   };

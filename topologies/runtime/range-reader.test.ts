@@ -35,6 +35,7 @@ const write = async (topic: string, ids: readonly string[], end: 'commit' | 'abo
 };
 const ids = (letter: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${letter}${index}`);
+const realWatermarks = Reflect.get(ConsumerClient.prototype, 'watermarks');
 const realTake = Reflect.get(ConsumerClient.prototype, 'take');
 const textOf = (record: RawRecord) => record.value?.toString() ?? '';
 const readAll = async (range: ReturnType<typeof readRange>): Promise<string[]> => {
@@ -125,6 +126,25 @@ describe('a range', () => {
       const read = await readAll(readRange({ settings, topics: [plain], to: 'high' }));
       expect(read).toEqual(ids('a', 50).sort());
       expect(calls).toBeGreaterThan(8);
+    } finally {
+      patched.mockRestore();
+    }
+  });
+
+  test('waits for leaders that its client has not heard of yet', async () => {
+    let asked = 0;
+    const patched = vi.spyOn(ConsumerClient.prototype, 'watermarks').mockImplementation(function (
+      this: ConsumerClient,
+      at,
+      deadlineMs,
+    ) {
+      asked += 1;
+      if (asked <= 3)
+        return Promise.reject(Object.assign(new Error('Broker: Not leader'), { code: 6 }));
+      return realWatermarks.call(this, at, deadlineMs);
+    });
+    try {
+      expect(await readAll(readRange({ settings, topics: [plain] }))).toHaveLength(50);
     } finally {
       patched.mockRestore();
     }

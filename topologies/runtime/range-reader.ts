@@ -142,7 +142,9 @@ export async function* readRange(request: RangeRequest): AsyncGenerator<readonly
           ? await offsetsSince(reader, partitions, from.since)
           : from.offsets;
     for (const span of await inParallel(partitions, async (partition) => {
-      const { low, high } = await uncommitted.watermarks(partition, CALL_DEADLINE_MS);
+      const { low, high } = await patiently(() =>
+        uncommitted.watermarks(partition, CALL_DEADLINE_MS),
+      );
       const start = Math.min(high, Math.max(low, since.get(partitionId(partition)) ?? low));
       return { ...partition, start, end: high };
     }))
@@ -198,7 +200,7 @@ async function* drain(work: {
       ending = true;
       deadline = Date.now() + work.deadlineMs;
       await inParallel(wanted, async (span) => {
-        span.end = (await uncommitted.watermarks(span, CALL_DEADLINE_MS)).high;
+        span.end = (await patiently(() => uncommitted.watermarks(span, CALL_DEADLINE_MS))).high;
       });
     }
     if (ending) {
@@ -240,6 +242,22 @@ const LASTING: ReadonlySet<unknown> = new Set([
 ]);
 const passes = (thrown: unknown): boolean =>
   classify(thrown) !== 'fatal' && !LASTING.has((thrown as { readonly code?: unknown }).code);
+
+/**
+ * Asks again while the answer is an error that passes: the client may have heard of a new topic and not yet of its
+ * leaders (seen in two of five demos on a loaded machine, a second after the topics were made).
+ */
+const patiently = async <T>(ask: () => Promise<T>): Promise<T> => {
+  const deadline = Date.now() + FAILING_AT_MOST_MS;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (!passes(thrown) || Date.now() > deadline) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+};
 
 const advance = (reached: Map<string, number>, id: string, offset: number): void => {
   reached.set(id, Math.max(reached.get(id) ?? 0, offset));

@@ -161,3 +161,19 @@ test('rule 5: the batch sees its own earlier puts, and memory does not change be
   store?.drop();
   expect(store?.get('a')).toBeUndefined();
 });
+
+test('records without a key are counted once their transaction has committed', async () => {
+  const { run, shard } = runOf(two());
+  const [keyed, keyless] = inputs(shard, ['a', 'b']);
+  if (keyed === undefined || keyless === undefined) throw new Error('two inputs were asked for');
+  const { input } = keyless;
+  await run.run([keyed, { shard, input: { ...input, raw: { ...input.raw, key: null } } }]);
+  const counted: unknown[] = [];
+  run.report({
+    recordsIn: silent,
+    recordsOut: silent,
+    deadLetters: silent,
+    custom: (...event) => counted.push(event),
+  });
+  expect(counted).toEqual([['upper', 'null_key', 1]]);
+});

@@ -93,6 +93,8 @@ export class ChainRun {
   readonly touched = new Set<Shard>();
   private readonly options: ChainOptions;
   private readonly taken = new Map<string, number>();
+  /** Records without a key have no order and no exact deduplication: counted, so that their producer can be told. */
+  private readonly withoutKey = new Map<string, number>();
   private readonly written = new Map<string, Map<string, number>>();
   private readonly views = new Map<ChainStage, Map<Shard, AnyView>>();
 
@@ -112,6 +114,8 @@ export class ChainRun {
         throw new PipelineError('defect', `no stage of the chain reads ${input.raw.at.topic}`);
       }
       const { raw } = input;
+      if (raw.key === null)
+        this.withoutKey.set(stage.name, (this.withoutKey.get(stage.name) ?? 0) + 1);
       const record: AnyRecord = {
         at: raw.at,
         key: raw.key,
@@ -186,7 +190,8 @@ export class ChainRun {
   }
 
   /** What the run took and wrote, once it is known to have committed. */
-  report({ recordsIn, recordsOut }: ChainMetrics): void {
+  report({ recordsIn, recordsOut, custom }: ChainMetrics): void {
+    for (const [stage, count] of this.withoutKey) custom(stage, 'null_key', count);
     for (const [stage, count] of this.taken) recordsIn(stage, count);
     for (const [stage, counts] of this.written) {
       for (const [to, count] of counts) recordsOut(stage, to, count);

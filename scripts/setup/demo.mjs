@@ -5,11 +5,11 @@ import { withStack } from './with-stack.mjs';
 const usage = `npm run demo -- [options]
 
   Sets up what is missing, starts the local stack, runs the demo, stops what it started.
-  --keep   leave the stack up afterwards
+  --keep   leave the stack, the worker and the simulated carriers up afterwards
   All other options go to the demo:
 
 `;
 
 await runMain(() =>
-  withStack({ program: 'dist/scripts/demo/demo.js', usage }, process.argv.slice(2)),
+  withStack({ program: 'dist/scripts/demo/demo.js', usage, keeps: true }, process.argv.slice(2)),
 );

@@ -13,13 +13,14 @@ import { setUp } from './set-up.mjs';
 /**
  * Set-up, stack, then the program with the stack's addresses; what this started is stopped at the
  * end, however it ends, unless --keep.
- * @param {{ program: string, usage: string }} what program: its compiled path, from the root
+ * @param {{ program: string, usage: string, keeps?: boolean }} what program: its compiled path, from the root;
+ *   keeps: it knows --keep too, and leaves what it started
  * @param {string[]} args
  * @returns {Promise<number>} the program's exit code
  */
-export async function withStack({ program, usage }, args) {
+export async function withStack({ program, usage, keeps = false }, args) {
   const path = join(root, program);
-  const passed = args.filter((arg) => arg !== '--keep');
+  const passed = keeps ? args : args.filter((arg) => arg !== '--keep');
   if (args.includes('--help') || args.includes('-h')) return help({ path, usage }, passed);
 
   const progress = progressFor(args);

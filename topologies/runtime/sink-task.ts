@@ -1,6 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { KafkaRecord, PartitionSlice, Topic } from '../../schemas/record.js';
+import { groupSettings } from './group-settings.js';
 import {
   type PartitionId,
   type RawRecord,
@@ -94,15 +95,7 @@ export class SinkTask<V> {
     this.consumer = new ConsumerClient(
       {
         ...options.client,
-        'group.id': options.groupId,
-        'isolation.level': 'read_committed',
-        ...(groupProtocol === 'consumer'
-          ? { 'group.protocol': 'consumer' }
-          : {
-              'partition.assignment.strategy': 'cooperative-sticky',
-              'session.timeout.ms': timing.sessionTimeoutMs,
-              'heartbeat.interval.ms': Math.floor(timing.sessionTimeoutMs / 4),
-            }),
+        ...groupSettings(options.groupId, groupProtocol, timing),
       },
       (error, partitions) => {
         if (isAssign(error)) this.rebalances.push({ assign: true, partitions });

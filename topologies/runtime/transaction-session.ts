@@ -1,5 +1,6 @@
 import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
+import { groupSettings } from './group-settings.js';
 import {
   type PartitionId,
   type RawRecord,
@@ -114,16 +115,7 @@ export class TransactionSession {
     this.consumer = new ConsumerClient(
       {
         ...options.client,
-        'group.id': options.groupId,
-        'isolation.level': 'read_committed',
-        'max.poll.interval.ms': 300_000,
-        ...(groupProtocol === 'consumer'
-          ? { 'group.protocol': 'consumer' }
-          : {
-              'partition.assignment.strategy': 'cooperative-sticky',
-              'session.timeout.ms': timing.sessionTimeoutMs,
-              'heartbeat.interval.ms': Math.floor(timing.sessionTimeoutMs / 4),
-            }),
+        ...groupSettings(options.groupId, groupProtocol, timing),
       },
       (error, partitions) => {
         this.rebalance(error, partitions);

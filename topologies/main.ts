@@ -57,8 +57,10 @@ export interface RunOptions {
 /** Calls of providers under way per task; more waits in Kafka. */
 const MAX_IN_FLIGHT = 8_000;
 const SINK_BATCH = 2_000;
+/** What the stores learn may lag so far behind the messages themselves. */
+const SINK = { maxBatch: SINK_BATCH, lingerMs: 100 } as const;
 /** Windows are seconds long; a cumulative snapshot per small transaction would cost more than counting. */
-const WINDOWS_LINGER_MS = 100;
+const WINDOWS_LINGER_MS = 250;
 const RETRY_MS = { first: 250, most: 5_000 } as const;
 
 /**
@@ -231,7 +233,7 @@ const assemble = async (
             return answer.kind === 'lost' ? answer.lost : [];
           },
         },
-        SINK_BATCH,
+        SINK,
       )
       .sink(
         {
@@ -244,7 +246,7 @@ const assemble = async (
           },
           caughtUp: (partitions, at) => attempts.caughtUp(partitions, at),
         },
-        SINK_BATCH,
+        SINK,
       )
       .add(
         receiving(topics),
@@ -276,8 +278,8 @@ const assemble = async (
       { maxBatch: SINK_BATCH, maxInFlight: 1, lingerMs: WINDOWS_LINGER_MS },
     );
     worker
-      .sink({ ...channelWindowSink(environment.influx, topics.windows), derived: true }, SINK_BATCH)
-      .sink({ ...breakerLevelSink(environment.influx, topics.levels), derived: true }, SINK_BATCH);
+      .sink({ ...channelWindowSink(environment.influx, topics.windows), derived: true }, SINK)
+      .sink({ ...breakerLevelSink(environment.influx, topics.levels), derived: true }, SINK);
   }
 
   const lock = await patiently(() =>

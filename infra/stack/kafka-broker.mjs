@@ -37,7 +37,7 @@ export async function brokerLaunch(node, cluster, { dir, clusterId, signal }) {
       signal,
     });
   }
-  const limits = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError'];
+  const limits = ['-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError'];
   return {
     command: javaCommand(),
     args: [...limits, ...java, 'kafka.Kafka', properties],

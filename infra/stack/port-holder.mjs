@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
  * Who listens on a port, as far as the system tells us: Linux only, and only processes of the
  * same user unless we are root.
  * @param {number} port
- * @returns {string | null} "process 42 (java -Xmx512m …) in /home/me/other/.stack/data/kafka"
+ * @returns {string | null} "process 42 (java -Xmx1g …) in /home/me/other/.stack/data/kafka"
  */
 export function holderOfPort(port) {
   try {

@@ -81,7 +81,7 @@ export const chain = async (
     await worker?.stop();
     await meter.stop();
     await producer.close();
-    await installation.close();
+    await installation.remove();
   }
 };
 

@@ -22,7 +22,7 @@ export interface LanesOptions {
   readonly p0Messages: number;
 }
 
-const WARM_UP_MS = 5_000;
+const WARM_UP_MS = 15_000;
 
 /** P0 alone, then P0 while P3 is flooded and its provider fails: lanes must not feel one another. */
 export const lanes = async (
@@ -80,6 +80,6 @@ export const lanes = async (
     await Promise.all(workers.map((worker) => worker.stop()));
     await meter.stop();
     await producer.close();
-    await installation.close();
+    await installation.remove();
   }
 };

@@ -18,8 +18,8 @@ export interface LatencyResult {
   readonly missing: number;
 }
 
-/** Left out at the start: compilation, first connections. */
-const WARM_UP_MS = 5_000;
+/** Left out at the start: compilation (of the worker and of the broker), first connections, and the backlog of both. */
+const WARM_UP_MS = 15_000;
 const DRAIN_MS = 60_000;
 
 /**
@@ -56,7 +56,7 @@ export class OpenLoop {
         writes.push(producer.write(lane, request));
       }
       await producer.send(writes);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }
 
@@ -98,6 +98,6 @@ export const latency = async (rate: number, seconds: number): Promise<LatencyRes
     await worker?.stop();
     await meter.stop();
     await producer.close();
-    await installation.close();
+    await installation.remove();
   }
 };

@@ -3,6 +3,7 @@ import { messageId, tenantId } from '../../schemas/brand.js';
 import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { Write } from '../../topologies/runtime/raw-record.js';
+import type { Codec } from '../../schemas/record.js';
 import type { Installation } from '../installation/installation.js';
 
 const TENANTS = 10;
@@ -43,6 +44,7 @@ export const benchRequest = (n: number, channel: string, createdAt: number): Mes
 export class BenchProducer {
   private readonly client: ProducerClient;
   private readonly installation: Installation;
+  private readonly codecs = new Map<string, Codec<MessageRequest>>();
 
   private constructor(installation: Installation, client: ProducerClient) {
     this.installation = installation;
@@ -50,18 +52,24 @@ export class BenchProducer {
   }
 
   static async open(installation: Installation): Promise<BenchProducer> {
-    const client = new ProducerClient({ ...installation.client, 'linger.ms': 1 });
+    // librdkafka's default, as producers have it: requests of one message each would load the broker, not the pipeline.
+    const client = new ProducerClient({ ...installation.client, 'linger.ms': 5 });
     await client.connect(10_000);
     return new BenchProducer(installation, client);
   }
 
   write(lane: Lane, request: MessageRequest): Write {
     const topic = this.installation.names.ingest(lane);
+    let codec = this.codecs.get(topic);
+    if (codec === undefined) {
+      codec = this.installation.codecs.of('MessageRequest', topic);
+      this.codecs.set(topic, codec);
+    }
     return {
       topic,
       partition: null,
       key: request.recipient.userId,
-      value: this.installation.codecs.of('MessageRequest', topic).encode(request),
+      value: codec.encode(request),
     };
   }
 

@@ -89,6 +89,7 @@ const scene = async () => {
         groupProtocol: protocol,
         timing: DEFAULT_TIMING,
         maxBatch: 100,
+        lingerMs: 0,
         prepare: () => Promise.resolve(),
         onEvent: (event) => events.push(event),
         metrics: { written: () => undefined },

@@ -51,6 +51,8 @@ export interface SinkTaskOptions {
   readonly groupProtocol: GroupProtocol;
   readonly timing: SessionTiming;
   readonly maxBatch: number;
+  /** Writes are at least so far apart unless batches are full: nobody waits for a sink, and a write costs what it costs. */
+  readonly lingerMs: number;
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly onEvent: (event: SinkEvent) => void;
   readonly metrics: { readonly written: (records: number, milliseconds: number) => void };
@@ -86,6 +88,7 @@ export class SinkTask<V> {
   private closing = false;
   private waitingFrom: number | null = null;
   private idleAt = 0;
+  private lingerUntil = 0;
 
   constructor(sink: Sink<V>, options: SinkTaskOptions) {
     this.sink = sink;
@@ -156,6 +159,7 @@ export class SinkTask<V> {
 
   private async cycle(): Promise<void> {
     while (this.rebalances[0] !== undefined) await this.carryOut(this.rebalances[0]);
+    await this.linger();
     const records = await this.take();
     const slices = await this.persist(() => this.slices(records));
     if (slices === undefined) return;
@@ -163,6 +167,8 @@ export class SinkTask<V> {
       await this.idle();
       return;
     }
+    const full = records.length >= this.options.maxBatch;
+    this.lingerUntil = full ? 0 : Date.now() + this.options.lingerMs;
     const started = performance.now();
     const lost = await this.persist(() => this.sink.write(slices));
     if (lost === undefined) return;
@@ -178,6 +184,11 @@ export class SinkTask<V> {
     this.consumer.native.commit(
       slices.map(({ topic, partition, next }) => ({ topic, partition, offset: next })),
     );
+  }
+
+  private async linger(): Promise<void> {
+    const wait = this.lingerUntil - Date.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
 
   private async idle(): Promise<void> {

@@ -30,7 +30,7 @@ import {
 } from './transaction-session.js';
 
 /** How long a take waits for a first record; a rebalance or an answer is noticed within it. */
-const WAIT_MS = 50;
+const WAIT_MS = 100;
 const TICK_MS = 1_000;
 /** How often finishing looks whether the calls under way have been answered. */
 const FINISH_POLL_MS = 20;
@@ -62,7 +62,7 @@ export interface TaskOptions {
   readonly maxBatch: number;
   /** Calls under way at most; beyond, reading pauses. */
   readonly maxInFlight: number;
-  /** Transactions are at least so far apart, where throughput matters and latency does not. Default 0. */
+  /** Transactions are at least so far apart unless batches are full: where nobody waits for the result. Default 0. */
   readonly lingerMs?: number;
   readonly onEvent: (event: SessionEvent | TaskEvent) => void;
 }
@@ -100,7 +100,7 @@ export class Task implements SessionOwner {
   private stopping = false;
   private waitingSince: EpochMs | null = null;
   private lastTick = 0;
-  private lastBatch = 0;
+  private lingerUntil = 0;
   /** Waits in a row for a dependency. */
   private attempts = 0;
   private wakeUp: () => void = () => undefined;
@@ -220,7 +220,11 @@ export class Task implements SessionOwner {
     this.session.pressBack(this.callsUnderWay >= this.options.maxInFlight);
     await this.linger();
     const batch = await this.session.take(this.options.maxBatch, WAIT_MS, this.wake);
+    // The answers of one batch come in one turn each: together they are one transaction, not many.
+    if (this.callsUnderWay > 0) await new Promise((resolve) => setImmediate(resolve));
     this.armWake();
+    const { maxBatch, lingerMs = 0 } = this.options;
+    this.lingerUntil = batch.records.length >= maxBatch ? 0 : Date.now() + lingerMs;
     const ticking = Date.now() - this.lastTick >= TICK_MS;
     if (ticking) this.lastTick = Date.now();
     if (
@@ -242,10 +246,8 @@ export class Task implements SessionOwner {
   }
 
   private async linger(): Promise<void> {
-    const { lingerMs = 0 } = this.options;
-    const wait = this.lastBatch + lingerMs - Date.now();
+    const wait = this.lingerUntil - Date.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-    this.lastBatch = Date.now();
   }
 
   /** A dependency is away: nothing is skipped; the batch is read again, and the group keeps its member. */

@@ -78,7 +78,7 @@ export class Worker {
     return this;
   }
 
-  sink<V>(sink: Sink<V>, maxBatch: number): this {
+  sink<V>(sink: Sink<V>, settings: { readonly maxBatch: number; readonly lingerMs: number }): this {
     const { prefix, client, groupProtocol, codecs, metrics } = this.options;
     if (sink.derived === true) this.derived.add(sink.name);
     this.pending.push(
@@ -88,7 +88,7 @@ export class Worker {
           groupId: groupOf(prefix, sink.name),
           groupProtocol,
           timing: DEFAULT_TIMING,
-          maxBatch,
+          ...settings,
           prepare: codecs.prepare,
           metrics: metrics.ofSink(sink.name),
           onEvent: (event) => {

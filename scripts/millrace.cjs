@@ -1,5 +1,7 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=128
 'use strict';
+// The young generation holds what a batch of thousands makes: with Node's default of 16 MiB much of it is copied instead
+// of dropped (docs/performance.md). Node takes this only when it starts.
 // CommonJS on purpose: libuv reads UV_THREADPOOL_SIZE once, when its pool is first used, and importing an ES module
 // already uses it. Each consumer that waits for records holds one thread of the pool (exactly-once.md, rule 14); with
 // the default of 4 a worker would stand still.

@@ -58,9 +58,9 @@ export interface RunOptions {
 const MAX_IN_FLIGHT = 8_000;
 const SINK_BATCH = 2_000;
 /** What the stores learn may lag so far behind the messages themselves. */
-const SINK = { maxBatch: SINK_BATCH, lingerMs: 100 } as const;
+const SINK = { maxBatch: SINK_BATCH, lingerMs: 200 } as const;
 /** Windows are seconds long; a cumulative snapshot per small transaction would cost more than counting. */
-const WINDOWS_LINGER_MS = 250;
+const WINDOWS_LINGER_MS = 500;
 const RETRY_MS = { first: 250, most: 5_000 } as const;
 
 /**

@@ -64,7 +64,7 @@ const chainCommand = new Command('chain')
 const latencyCommand = new Command('latency')
   .description('Open loop: intended send time to feedback seen read_committed')
   .option('--rate <n>', 'messages a second', integer(1, 100_000), 1_000)
-  .option('--seconds <n>', 'measured, after 5 s of warm-up', integer(1, 3_600), 30)
+  .option('--seconds <n>', 'measured, after 15 s of warm-up', integer(1, 3_600), 30)
   .option(...JSON_OPTION)
   .action(async (options: Common & { rate: number; seconds: number }) => {
     print('latency', { ours: await latency(options.rate, options.seconds) }, options);

@@ -1,5 +1,5 @@
 import { DEFAULT_PARTITIONS } from '../../topologies/topic-table.js';
-import { WorkerProcess } from '../installation/worker-process.js';
+import { type Priority, WorkerProcess } from '../installation/worker-process.js';
 import { installBench } from './bench-installation.js';
 import { FeedbackMeter } from './feedback-meter.js';
 import { OpenLoop } from './latency.js';
@@ -40,17 +40,17 @@ export const lanes = async (
     },
   );
   const workers: WorkerProcess[] = [];
-  const start = async (...args: string[]): Promise<WorkerProcess> => {
-    const worker = await WorkerProcess.start(installation.variables, args);
+  const start = async (priority: Priority, ...args: string[]): Promise<WorkerProcess> => {
+    const worker = await WorkerProcess.start(installation.variables, args, priority);
     workers.push(worker);
     return worker;
   };
   const seconds = options.p0Messages / options.p0Rate + WARM_UP_MS / 1_000;
   try {
-    // Urgent lanes in a process of their own, as docs/operators recommend; the rest of the deployment beside it.
-    await start('--only', 'intake,send', '--lanes', 'p0,p1');
-    const bulk = await start('--only', 'intake,send', '--lanes', 'p2,p3');
-    await start('--only', 'settle,windows');
+    // Urgent lanes in a process of their own, as docs/architecture.md says; the rest yields the processors to it.
+    await start('normal', '--only', 'intake,send', '--lanes', 'p0,p1');
+    const bulk = await start('low', '--only', 'intake,send', '--lanes', 'p2,p3');
+    await start('low', '--only', 'settle,windows');
 
     say('P0 alone');
     await loop.run(producer, 'p0', options.p0Rate, seconds);

@@ -23,15 +23,23 @@ export interface Readiness {
 export const isReady = (readiness: Readiness | null): boolean =>
   readiness?.status === 'ready' || readiness?.status === 'degraded';
 
+/** The operating system's: low yields the processors to whoever else wants them (`nice -n 10`). */
+export type Priority = 'normal' | 'low';
+
 /** How it ended. */
 export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
+/** As scripts/millrace.cjs starts itself where it is run by name. */
+const YOUNG_GENERATION = '--max-semi-space-size=128';
+
 /** For profiles: BENCH_NODE_ARGS="--cpu-prof --cpu-prof-dir=DIR" reaches the workers only. */
-const nodeArguments = (variables: Variables): string[] =>
-  (variables['BENCH_NODE_ARGS'] ?? '').split(' ').filter((argument) => argument !== '');
+const nodeArguments = (variables: Variables): string[] => [
+  YOUNG_GENERATION,
+  ...(variables['BENCH_NODE_ARGS'] ?? '').split(' ').filter((argument) => argument !== ''),
+];
 
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -69,19 +77,28 @@ export class WorkerProcess {
   }
 
   /** Started, and not waited for: it may have to wait for a dependency itself. */
-  static async launch(variables: Variables, options: readonly string[]): Promise<WorkerProcess> {
+  static async launch(
+    variables: Variables,
+    options: readonly string[],
+    priority: Priority = 'normal',
+  ): Promise<WorkerProcess> {
     const port = await freePort();
-    const child = spawn(
-      process.execPath,
-      [...nodeArguments(variables), MILLRACE, 'run', ...options],
-      { env: { ...variables, HEALTH_PORT: port.toString() }, stdio: ['ignore', 'pipe', 'pipe'] },
-    );
+    const command = [process.execPath, ...nodeArguments(variables), MILLRACE, 'run', ...options];
+    const [program = '', ...rest] = priority === 'low' ? ['nice', '-n', '10', ...command] : command;
+    const child = spawn(program, rest, {
+      env: { ...variables, HEALTH_PORT: port.toString() },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     return new WorkerProcess(child, port);
   }
 
   /** Started and ready. */
-  static async start(variables: Variables, options: readonly string[]): Promise<WorkerProcess> {
-    const worker = await WorkerProcess.launch(variables, options);
+  static async start(
+    variables: Variables,
+    options: readonly string[],
+    priority: Priority = 'normal',
+  ): Promise<WorkerProcess> {
+    const worker = await WorkerProcess.launch(variables, options, priority);
     await worker.until(isReady);
     return worker;
   }

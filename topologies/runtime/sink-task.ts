@@ -17,7 +17,7 @@ import {
 } from './rdkafka-client.js';
 import type { GroupProtocol, SessionTiming } from './transaction-session.js';
 
-const WAIT_MS = 100;
+const WAIT_MS = 200;
 const IDLE_EVERY_MS = 1_000;
 /** A record made so long ago is visible by now: its transaction has ended or was timed out (rule 11), twice over. */
 const UNSEEN_MS = 10_000;

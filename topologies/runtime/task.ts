@@ -30,7 +30,7 @@ import {
 } from './transaction-session.js';
 
 /** How long a take waits for a first record; a rebalance or an answer is noticed within it. */
-const WAIT_MS = 100;
+const WAIT_MS = 200;
 const TICK_MS = 1_000;
 /** How often finishing looks whether the calls under way have been answered. */
 const FINISH_POLL_MS = 20;

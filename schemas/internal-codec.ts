@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import type { Type } from 'avsc';
 import { avroRead, avroWriter } from './avro-codec.js';
 import { PipelineError, asError } from './error.js';
 import type { Codec } from './record.js';
-import { projectRoot } from './root.js';
+import { releaseVersion } from './root.js';
 
 /**
  * Values of internal topics (changelogs): one byte of format version, three of the release that wrote them (major,
@@ -16,9 +14,7 @@ const HEADER_BYTES = 4;
 export type Upgrade<V> = (older: unknown, version: number) => V;
 
 const release = (): readonly [number, number, number] => {
-  const file = path.join(projectRoot(), 'package.json');
-  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
-  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
+  const [major = 0, minor = 0, patch = 0] = releaseVersion().split(/[.-]/).map(Number);
   return [major, minor, patch];
 };
 

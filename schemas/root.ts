@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The folder of package.json: schemas, SQL and configuration lie below it, whether we run from source or dist/. */
@@ -10,4 +10,10 @@ export const projectRoot = (): string => {
     folder = parent;
   }
   return folder;
+};
+
+/** Of this build, as package.json says: major.minor.patch. */
+export const releaseVersion = (): string => {
+  const file = path.join(projectRoot(), 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 };

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { releaseVersion } from '../schemas/root.js';
 import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
 import { explain } from './cli/exit.js';
@@ -23,6 +24,7 @@ const group = (name: string, description: string, ...commands: readonly Command[
 /** All commands. A new one: its file in commands/, a line here. */
 export const program = (cli: Cli): Command => {
   const root = new Command('millrace')
+    .version(releaseVersion())
     .description(
       'Delivers messages from Kafka: decides once, pays once, sends once.\nConnections come from the environment (KAFKA_BROKERS, ...), or from .stack/env where that is unset.',
     )

@@ -21,7 +21,8 @@ import type { DemoSimulator } from './simulator.js';
 import { startSimulator } from './simulator.js';
 import { WindowTotals } from './window-totals.js';
 import type { DemoWorker } from './worker.js';
-import { freePort, startWorker } from './worker.js';
+import { freePort } from '../installation/free-port.js';
+import { startWorker } from './worker.js';
 
 /** Everything of a run that is up. */
 export interface Stage {

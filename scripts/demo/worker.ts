@@ -1,24 +1,10 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { projectRoot } from '../../schemas/root.js';
+import { YOUNG_GENERATION } from '../installation/worker-process.js';
 import { Child } from './child.js';
 
 const READY_MS = 60_000;
 const ASK_MS = 2_000;
-
-/** A free port of the loopback interface. Someone else may take it before we use it; then the worker says so. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => {
-        resolve(port);
-      });
-    });
-  });
 
 /** What a worker counts of itself: for the live view only, never for the result. */
 export interface WorkerFigures {
@@ -48,7 +34,7 @@ export const startWorker = async (options: WorkerOptions): Promise<DemoWorker> =
   const { healthPort } = options;
   const child = new Child({
     name: 'worker',
-    args: [path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'run'],
+    args: [YOUNG_GENERATION, path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'run'],
     env: { ...options.env, HEALTH_PORT: String(healthPort) },
     log: path.join(options.folder, 'worker.log'),
     detached: options.detached,

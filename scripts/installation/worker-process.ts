@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { freePort } from './free-port.js';
 import { MILLRACE, type Variables } from './installation.js';
 
 const READY_DEADLINE_MS = 60_000;
@@ -33,25 +33,13 @@ export interface Ending {
 }
 
 /** As scripts/millrace.cjs starts itself where it is run by name. */
-const YOUNG_GENERATION = '--max-semi-space-size=128';
+export const YOUNG_GENERATION = '--max-semi-space-size=128';
 
 /** For profiles: BENCH_NODE_ARGS="--cpu-prof --cpu-prof-dir=DIR" reaches the workers only. */
 const nodeArguments = (variables: Variables): string[] => [
   YOUNG_GENERATION,
   ...(variables['BENCH_NODE_ARGS'] ?? '').split(' ').filter((argument) => argument !== ''),
 ];
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === 'object' ? (address?.port ?? 0) : 0);
-      });
-    });
-  });
 
 /** `millrace run` as a process of its own. */
 export class WorkerProcess {

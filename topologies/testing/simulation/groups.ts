@@ -10,6 +10,8 @@ export interface Member {
   readonly process: SimulatedProcess;
   readonly topics: readonly string[];
   generation: number;
+  /** What the group tells it comes in order. */
+  toldAt: number;
   /** Granted and not handed back yet. */
   readonly owned: Map<PartitionId, TopicPartition>;
   readonly assign: (partitions: TopicPartition[]) => void;
@@ -44,13 +46,14 @@ export class Groups {
     this.options = options;
   }
 
-  join(name: string, member: Omit<Member, 'id' | 'generation' | 'owned'>): Member {
+  join(name: string, member: Omit<Member, 'id' | 'generation' | 'toldAt' | 'owned'>): Member {
     const group = this.group(name);
     this.joined += 1;
     const one: Member = {
       ...member,
       id: `m${this.joined.toString()}`,
       generation: -1,
+      toldAt: 0,
       owned: new Map(),
     };
     group.members.set(one.id, one);
@@ -153,9 +156,13 @@ export class Groups {
     group.generation += 1;
     const { generation } = group;
     const members = [...group.members.values()];
+    const tell = (member: Member, what: () => void): void => {
+      member.toldAt = Math.max(member.toldAt, time.now + latencyMs());
+      time.after(member.toldAt - time.now, member.process, what);
+    };
     for (const member of members)
       // Until it has heard, its commits are of an old generation.
-      time.after(latencyMs(), member.process, () => {
+      tell(member, () => {
         member.generation = Math.max(member.generation, generation);
       });
     if (members.length === 0) return;
@@ -168,7 +175,7 @@ export class Groups {
       if (surplus.length === 0) continue;
       for (const [id] of surplus) group.revoking.add(id);
       const partitions = surplus.map(([, one]) => one);
-      time.after(latencyMs(), member.process, () => {
+      tell(member, () => {
         member.revoke(partitions);
       });
     }
@@ -181,7 +188,7 @@ export class Groups {
         member.owned.set(id, one);
       }
       const partitions = granted.map(([, one]) => one);
-      time.after(latencyMs(), member.process, () => {
+      tell(member, () => {
         member.assign(partitions);
       });
     }

@@ -411,11 +411,28 @@ export class Simulation {
           return `${partitionId(at)} is not settled`;
     for (const { process, worker } of this.workers.values()) {
       if (process.state !== 'running') return `${process.name} is ${process.state}`;
-      for (const task of worker.tasks)
+      for (const task of worker.tasks) {
         if (task['callsUnderWay'] > 0 || task['answers'].length > 0)
           return `${task.name} has calls under way`;
+        for (const shard of task['shards'].values())
+          for (const { staged } of shard.all())
+            if (staged.size > 0 || staged.changes.size > 0)
+              return `${task.name} ${shard.id} has open claims`;
+      }
     }
-    return '';
+    const [claim] = this.openClaims();
+    return claim === undefined ? '' : `${claim} is claimed`;
+  }
+
+  private openClaims(): Set<string> {
+    const open = new Set<string>();
+    const { claims, claimsRetry } = topics.lane('p1');
+    for (const { key, value } of [claims, claimsRetry].flatMap(({ name }) =>
+      this.log.committed(name),
+    ))
+      if (value === null) open.delete(key?.toString() ?? '');
+      else open.add(key?.toString() ?? '');
+    return open;
   }
 
   private unread(at: TopicPartition, from: number): boolean {

@@ -1,5 +1,6 @@
 import type { Reservations } from '../../../processors/budget-reserve/reservations.js';
 import type { FirstSeen } from '../../../processors/dedupe/first-seen.js';
+import { payersFirst } from '../../../processors/dedupe/own-reservations.js';
 import type { ReceiptLog } from '../../../processors/receipts/receipt-log.js';
 import type { Settled } from '../../../processors/settle/postings.js';
 import { PipelineError } from '../../../schemas/error.js';
@@ -33,6 +34,16 @@ export class Stores {
   }
 
   firstSeen(host: Host): FirstSeen {
+    return payersFirst(this.cache(host), {
+      reservedBy: (records) =>
+        this.ask(host, 'ledger', () => {
+          this.mustBeThere();
+          return this.ledger.reservedBy(records);
+        }),
+    });
+  }
+
+  private cache(host: Host): FirstSeen {
     return {
       claim: async (sightings, spanMs) => {
         try {

@@ -1,4 +1,5 @@
 import { channelsOf, lanesOf, tenantsOf } from '../processors/configuration.js';
+import { payersFirst } from '../processors/dedupe/own-reservations.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { postingSlice } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
@@ -11,6 +12,7 @@ import { channelWindowSink } from '../sinks/influx/channel-windows.js';
 import { postgresAttempts } from '../sinks/postgres/attempts.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
+import { postgresOwnReservations } from '../sinks/postgres/own-reservations.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
@@ -193,7 +195,10 @@ const assemble = async (
         health.recovered('redis');
       },
     });
-    const ports = { firstSeen, reservations: postgresReservations(database) };
+    const ports = {
+      firstSeen: payersFirst(firstSeen, postgresOwnReservations(database)),
+      reservations: postgresReservations(database),
+    };
     await refuseRefusal(redis);
     for (const lane of lanes) {
       worker.add(intake(lane, topics, delivery), ports, {

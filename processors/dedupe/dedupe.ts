@@ -91,7 +91,9 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
         .map(({ value, at }) => ({
           key: keyHash(value),
           content: contentHash(value),
+          tenantId: value.tenantId,
           messageId: value.messageId,
+          createdAt: value.createdAt,
           at,
         }));
       const firsts = sightings.length === 0 ? [] : await firstSeen.claim(sightings, DEDUPE_SPAN_MS);

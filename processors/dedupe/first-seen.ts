@@ -1,4 +1,4 @@
-import type { MessageId } from '../../schemas/brand.js';
+import type { EpochMs, MessageId, TenantId } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
 
 /** A valid request, as the global dedupe layer is asked about it. */
@@ -7,8 +7,11 @@ export interface Sighting {
   readonly key: Buffer;
   /** 8 bytes: contentHash of what may not differ under one key. */
   readonly content: Buffer;
+  readonly tenantId: TenantId;
   /** Canonical UUID: it is kept as 16 bytes. */
   readonly messageId: MessageId;
+  /** The request's: its UTC day is part of the reservation's key. */
+  readonly createdAt: EpochMs;
   readonly at: Coordinates;
 }
 

@@ -6,6 +6,7 @@ import type {
 import type { Posting, PostingSlice, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from './ledger.js';
+import { postgresOwnReservations } from './own-reservations.js';
 import { postgresReservations } from './reservations.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
@@ -126,6 +127,20 @@ describe('reserve', () => {
       { kind: 'reserved', cashMicros: 100n, units: 1 },
     ]);
     expect(await balance()).toBe('900 100 0 / 9 1 0');
+  });
+
+  test('knows the record that holds a message’s reservation from all others', async () => {
+    await kinds(ask(1), ask(2));
+    const elsewhere = { topic: 'ingest.p3', partition: 2, offset: 1 };
+    expect(
+      await postgresOwnReservations(database).reservedBy([
+        ask(1),
+        ask(2, { at: elsewhere }),
+        ask(3),
+        ask(2),
+        ask(1, { createdAt: NOON - DAY }),
+      ]),
+    ).toEqual([true, false, false, true, false]);
   });
 
   test('names the first record to another that brings the same message', async () => {

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { keyHash } from '../../processors/dedupe/key.js';
 import type { FirstSeen, FirstSighting, Sighting } from '../../processors/dedupe/first-seen.js';
-import { messageId } from '../../schemas/brand.js';
+import { messageId, tenantId } from '../../schemas/brand.js';
 import { connectRedis } from './client.js';
 import { redisFirstSeen } from './first-seen.js';
 
@@ -49,7 +49,9 @@ const id = (n: number) => messageId(`0190a000-0000-7000-8000-${String(n).padStar
 const sighting = (n: number, offset: number, over: Partial<Sighting> = {}): Sighting => ({
   key: Buffer.alloc(16, n),
   content: Buffer.alloc(8, n),
+  tenantId: tenantId('acme'),
   messageId: id(n),
+  createdAt: 0,
   at: { topic: `${prefix}ingest.p0`, partition: 3, offset },
   ...over,
 });

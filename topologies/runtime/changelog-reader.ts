@@ -1,5 +1,6 @@
 import { asError, PipelineError } from '../../schemas/error.js';
-import { type ClientSettings, ConsumerClient } from './rdkafka-client.js';
+import { rdkafkaClients } from './kafka-clients.js';
+import type { ClientSettings, ConsumerClient } from './rdkafka-client.js';
 import type { RawRecord, TopicPartition } from './raw-record.js';
 
 const QUERY_DEADLINE_MS = 5_000;
@@ -20,10 +21,10 @@ export class ChangelogReader {
   private queue: Promise<unknown> = Promise.resolve();
   private eof: { readonly at: TopicPartition; readonly offset: number } | null = null;
 
-  constructor(client: ClientSettings, groupId: string) {
+  constructor(client: ClientSettings, groupId: string, clients = rdkafkaClients) {
     const settings = { ...client, 'group.id': groupId };
-    this.uncommitted = new ConsumerClient({ ...settings, 'isolation.level': 'read_uncommitted' });
-    this.committed = new ConsumerClient({ ...settings, 'isolation.level': 'read_committed' });
+    this.uncommitted = clients.consumer({ ...settings, 'isolation.level': 'read_uncommitted' });
+    this.committed = clients.consumer({ ...settings, 'isolation.level': 'read_committed' });
     this.committed.native.on('partition.eof', ({ topic, partition, offset }) => {
       this.eof = { at: { topic, partition }, offset };
     });

@@ -2,6 +2,7 @@ import type { EpochMs } from '../../schemas/brand.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { KafkaRecord, PartitionSlice, Topic } from '../../schemas/record.js';
 import { groupSettings } from './group-settings.js';
+import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
   type PartitionId,
   type RawRecord,
@@ -10,7 +11,7 @@ import {
 } from './raw-record.js';
 import {
   type ClientSettings,
-  ConsumerClient,
+  type ConsumerClient,
   type PartitionOffset,
   isAssign,
   isRevoke,
@@ -56,6 +57,8 @@ export interface SinkTaskOptions {
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly onEvent: (event: SinkEvent) => void;
   readonly metrics: { readonly written: (records: number, milliseconds: number) => void };
+  /** Default: librdkafka's. */
+  readonly clients?: KafkaClients;
 }
 
 export type SinkEvent =
@@ -94,8 +97,8 @@ export class SinkTask<V> {
     this.sink = sink;
     this.options = options;
     this.codecs = new Map(sink.topics.map((topic) => [topic.name, topic]));
-    const { timing, groupProtocol } = options;
-    this.consumer = new ConsumerClient(
+    const { timing, groupProtocol, clients = rdkafkaClients } = options;
+    this.consumer = clients.consumer(
       {
         ...options.client,
         ...groupSettings(options.groupId, groupProtocol, timing),

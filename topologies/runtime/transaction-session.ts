@@ -1,6 +1,7 @@
 import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
 import { groupSettings } from './group-settings.js';
+import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
   type PartitionId,
   type RawRecord,
@@ -10,9 +11,9 @@ import {
 } from './raw-record.js';
 import {
   type ClientSettings,
-  ConsumerClient,
+  type ConsumerClient,
   type PartitionOffset,
-  ProducerClient,
+  type ProducerClient,
   classify,
   isAssign,
   isRevoke,
@@ -29,6 +30,8 @@ export interface SessionOptions {
   readonly topics: readonly string[];
   readonly groupProtocol: GroupProtocol;
   readonly timing: SessionTiming;
+  /** Default: librdkafka's. */
+  readonly clients?: KafkaClients;
 }
 
 export interface SessionTiming {
@@ -120,8 +123,8 @@ export class TransactionSession {
   constructor(options: SessionOptions, owner: SessionOwner) {
     this.options = options;
     this.owner = owner;
-    const { groupProtocol, timing } = options;
-    this.consumer = new ConsumerClient(
+    const { groupProtocol, timing, clients = rdkafkaClients } = options;
+    this.consumer = clients.consumer(
       {
         ...options.client,
         ...groupSettings(options.groupId, groupProtocol, timing),
@@ -288,7 +291,7 @@ export class TransactionSession {
   }
 
   private newProducer(): ProducerClient {
-    return new ProducerClient({
+    return (this.options.clients ?? rdkafkaClients).producer({
       ...this.options.client,
       'transactional.id': this.options.transactionalId,
       'transaction.timeout.ms': this.options.timing.transactionTimeoutMs,

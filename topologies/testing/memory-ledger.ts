@@ -3,6 +3,7 @@ import type {
   ReservationRequest,
   Reservations,
 } from '../../processors/budget-reserve/reservations.js';
+import type { OwnReservations } from '../../processors/dedupe/own-reservations.js';
 import { type Settled, postingOf } from '../../processors/settle/postings.js';
 import type { Posting } from '../../processors/settle/settlements.js';
 import { type TenantConfig, microsOf } from '../../schemas/config.js';
@@ -34,7 +35,7 @@ interface Row {
 }
 
 /** The ledger of direct mode, exact and in memory: what Postgres' reserve and settle do, one message at a time. */
-export class MemoryLedger implements Reservations {
+export class MemoryLedger implements Reservations, OwnReservations {
   private readonly accounts = new Map<string, Account>();
   private readonly rows = new Map<string, Row>();
 
@@ -51,6 +52,14 @@ export class MemoryLedger implements Reservations {
 
   readonly reserve: Reservations['reserve'] = (batch) =>
     Promise.resolve(batch.map((one) => this.reserveOne(one)));
+
+  readonly reservedBy: OwnReservations['reservedBy'] = (records) =>
+    Promise.resolve(
+      records.map(({ tenantId, messageId, at }) => {
+        const row = this.rows.get(`${tenantId}|${messageId}|0`);
+        return row !== undefined && same(row.at, at);
+      }),
+    );
 
   /** As settle does with what lies on feedback and refused. */
   settle(events: readonly Settled[]): void {

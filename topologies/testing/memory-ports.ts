@@ -35,6 +35,11 @@ export class MemoryFirstSeen implements FirstSeen {
       }),
     );
 
+  /** FLUSHALL, or a restart without a disk. */
+  empty(): void {
+    this.kept.clear();
+  }
+
   readonly release: FirstSeen['release'] = (releases) => {
     for (const { key, at } of releases) {
       const first = this.kept.get(key.toString('hex'));

@@ -1,0 +1,137 @@
+import type { Reservations } from '../../../processors/budget-reserve/reservations.js';
+import type { FirstSeen } from '../../../processors/dedupe/first-seen.js';
+import { payersFirst } from '../../../processors/dedupe/own-reservations.js';
+import type { ReceiptLog } from '../../../processors/receipts/receipt-log.js';
+import type { Settled } from '../../../processors/settle/postings.js';
+import { PipelineError } from '../../../schemas/error.js';
+import type { DeliveryFeedback, MessageRefused } from '../../../schemas/generated/records.js';
+import type { Topic } from '../../../schemas/record.js';
+import { type PartitionId, partitionId } from '../../runtime/raw-record.js';
+import type { Sink } from '../../runtime/sink-task.js';
+import type { MemoryLedger } from '../memory-ledger.js';
+import type { MemoryFirstSeen, MemoryReceiptLog } from '../memory-ports.js';
+import type { Host } from './host.js';
+import type { Point } from './plan.js';
+
+type Event = DeliveryFeedback | MessageRefused;
+
+/** Redis and Postgres of the simulation; each worker reaches them through its host, and may lose request or answer. */
+export class Stores {
+  ledgerAway = false;
+  private readonly offsets = new Map<PartitionId, number>();
+  private readonly redis: MemoryFirstSeen;
+  private readonly ledger: MemoryLedger;
+  private readonly receipts: MemoryReceiptLog;
+
+  constructor(parts: {
+    readonly redis: MemoryFirstSeen;
+    readonly ledger: MemoryLedger;
+    readonly receipts: MemoryReceiptLog;
+  }) {
+    this.redis = parts.redis;
+    this.ledger = parts.ledger;
+    this.receipts = parts.receipts;
+  }
+
+  firstSeen(host: Host): FirstSeen {
+    return payersFirst(this.cache(host), {
+      reservedBy: (records) =>
+        this.ask(host, 'ledger', () => {
+          this.mustBeThere();
+          return this.ledger.reservedBy(records);
+        }),
+    });
+  }
+
+  private cache(host: Host): FirstSeen {
+    return {
+      claim: async (sightings, spanMs) => {
+        try {
+          return await this.ask(host, 'redis', () => this.redis.claim(sightings, spanMs));
+        } catch {
+          return sightings.map(() => null);
+        }
+      },
+      release: async (releases) => {
+        await this.ask(host, 'redis', () => this.redis.release(releases)).catch(() => undefined);
+      },
+    };
+  }
+
+  reservations(host: Host): Reservations {
+    return {
+      reserve: (batch) =>
+        this.ask(host, 'ledger', () => {
+          this.mustBeThere();
+          return this.ledger.reserve(batch);
+        }),
+    };
+  }
+
+  receiptLog(host: Host): ReceiptLog {
+    return {
+      decide: (batch) =>
+        this.ask(host, 'receipts', () => {
+          this.mustBeThere();
+          return this.receipts.decide(batch);
+        }),
+    };
+  }
+
+  /** settle and attempts in one: effect and offsets together, on the condition that the offsets are still where they were. */
+  settling(host: Host, topics: readonly Topic<unknown>[], feedback: string): Sink<Event> {
+    return {
+      name: 'settle',
+      topics: topics as readonly Topic<Event>[],
+      load: (partitions) =>
+        this.ask(host, 'settle', () => {
+          this.mustBeThere();
+          return partitions.map((one) => this.offsets.get(partitionId(one)) ?? one.beginning);
+        }),
+      write: (slices) =>
+        this.ask(host, 'settle', () => {
+          this.mustBeThere();
+          const moved = slices.filter(
+            (one) => (this.offsets.get(partitionId(one)) ?? 0) !== one.start,
+          );
+          if (moved.length > 0) return moved.map(({ topic, partition }) => ({ topic, partition }));
+          for (const slice of slices) {
+            this.offsets.set(partitionId(slice), slice.next);
+            this.ledger.settle(slice.records.map(({ value }) => value as Settled));
+            if (slice.topic !== feedback) continue;
+            this.receipts.store(
+              slice.records.map(({ key, value }) => ({
+                key: key?.toString() ?? '',
+                value: value as DeliveryFeedback,
+              })),
+              // Nothing is given up as unknown: every report of the simulation is of an attempt of ours.
+              0,
+            );
+          }
+          return [];
+        }),
+    };
+  }
+
+  /** Where settling stands, by partition. */
+  settled(id: PartitionId): number {
+    return this.offsets.get(id) ?? 0;
+  }
+
+  private mustBeThere(): void {
+    if (this.ledgerAway) throw unavailable();
+  }
+
+  private async ask<T>(host: Host, point: Point, effect: () => T): Promise<Awaited<T>> {
+    return await host.request<T>({
+      point,
+      effect,
+      deadlineMs: 2_000,
+      timedOut: unavailable,
+      refused: unavailable,
+    });
+  }
+}
+
+const unavailable = (): PipelineError =>
+  new PipelineError('postgres_unavailable', 'simulated: no answer');

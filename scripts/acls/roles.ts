@@ -156,6 +156,14 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       prefixed: true,
       operations: ['Read', 'Describe'],
     },
+    // `transactions` sees the ids of our workers, and `transactions abort --id` shuts their producers out.
+    {
+      role: 'operator',
+      resource: 'transactional-id',
+      name: groupOf(prefix, ''),
+      prefixed: true,
+      operations: ['Write', 'Describe'],
+    },
     readings('operator'),
   ];
 };

@@ -12,6 +12,8 @@ export interface RedisOptions {
   readonly key?: string | undefined;
   /** Called on each loss of the connection and failed command; must not throw. */
   readonly onTrouble?: (error: Error) => void;
+  /** Default 250: a batch does not wait longer. An operator's command may. */
+  readonly commandTimeoutMs?: number;
 }
 
 /** Redis answers a batch within a few milliseconds; later than that, the lane goes on without it. */
@@ -59,12 +61,12 @@ export const refuseRefusal = async (redis: Redis): Promise<void> => {
  * itself, for ever.
  */
 export const connectRedis = (options: RedisOptions): Redis => {
-  const { url, onTrouble = () => undefined } = options;
+  const { url, onTrouble = () => undefined, commandTimeoutMs = COMMAND_TIMEOUT_MS } = options;
   const redis = new Redis(url, {
     ...redisTls(options),
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    commandTimeout: commandTimeoutMs,
     // A hung server does not close its side.
     disconnectTimeout: COMMAND_TIMEOUT_MS,
     enableOfflineQueue: false,

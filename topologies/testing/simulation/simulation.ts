@@ -416,7 +416,7 @@ export class Simulation {
           return `${task.name} has calls under way`;
         for (const shard of task['shards'].values())
           for (const { staged } of shard.all())
-            if (staged.size > 0 || staged.changes.size > 0)
+            if (staged.kind === 'map' && (staged.size > 0 || staged.changes.size > 0))
               return `${task.name} ${shard.id} has open claims`;
       }
     }

@@ -50,7 +50,7 @@ workers: an entry that is there is never touched. Without --apply it counts what
     );
     const refused = table.find(({ name }) => name === names.refused);
     if (refused === undefined) throw new PipelineError('defect', 'refused is not in the table');
-    const redis = connectRedis({ url: environment.redis.url, commandTimeoutMs: COMMAND_MS });
+    const redis = connectRedis({ ...environment.redis, commandTimeoutMs: COMMAND_MS });
     try {
       await withAdmin(kafka, async (admin) => {
         await redis.connect().catch((cause: unknown) => {

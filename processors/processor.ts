@@ -35,6 +35,18 @@ export type Emit<M, Gone = never> = {
 /** State of the partition at hand, with the batch's earlier puts, until an abort drops them. */
 export type StateStore<V> = Pick<ReadonlyMap<string, V>, 'get' | 'entries'>;
 
+/**
+ * State that is a set of 16-byte ids which expire, instead of a map: `seen: IdSet` in a contract's state. Exact within the
+ * partition; with the batch's earlier puts, until an abort.
+ */
+export interface IdSet {
+  readonly kind: 'ids';
+  readonly has: (id: Buffer) => boolean;
+}
+
+/** How a decision sees state of this type. */
+export type StoreOf<V> = [V] extends [IdSet] ? IdSet : StateStore<V>;
+
 /** A compacted topic, read to its end before the first record is taken, followed live after. */
 export type GlobalTable<V> = Pick<StateStore<V>, 'get' | 'entries'>;
 
@@ -43,13 +55,15 @@ export interface View<C extends Contract> {
   readonly now: EpochMs;
   /** The source partition whose state this is. */
   readonly partition?: number;
-  readonly state: { readonly [K in keyof C['state']]: StateStore<C['state'][K]> };
+  readonly state: { readonly [K in keyof C['state']]: StoreOf<C['state'][K]> };
   readonly tables: { readonly [K in keyof C['tables']]: GlobalTable<C['tables'][K]> };
 }
 
-/** A state change; null deletes. `key` is the store's, not the record's. */
+/** A state change; null deletes. `key` is the store's, not the record's. To an id set: one more id. */
 export type Put<M> = {
-  [K in keyof M]: { readonly to: K; readonly key: string; readonly value: M[K] | null };
+  [K in keyof M]: M[K] extends IdSet
+    ? { readonly to: K; readonly id: Buffer }
+    : { readonly to: K; readonly key: string; readonly value: M[K] | null };
 }[keyof M];
 
 type If<T, Then, Else> = unknown extends T ? Else : Then;
@@ -59,6 +73,8 @@ export interface Decision<C extends Contract> {
   readonly emit?: readonly Emit<C['to']>[];
   readonly put?: readonly Put<C['state']>[];
   readonly call?: readonly If<C['call'], C['call'], never>[];
+  /** Ids that earlier stages of the chain put for this record are not remembered: it may come again. */
+  readonly forget?: boolean;
 }
 
 export interface Processor<C extends Contract> {

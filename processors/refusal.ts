@@ -52,7 +52,11 @@ export interface Refusal {
   readonly reason: RefusalReason;
   readonly field?: string;
   readonly detail: string;
-  readonly first?: { readonly messageId: MessageRequest['messageId']; readonly at: Coordinates };
+  /** at null: its coordinates are not known any more. */
+  readonly first?: {
+    readonly messageId: MessageRequest['messageId'];
+    readonly at: Coordinates | null;
+  };
   /** void where money had been reserved. */
   readonly settlement?: Settlement;
 }
@@ -86,7 +90,7 @@ export const refused = (
     detail,
     retryable: RETRYABLE[reason],
     firstMessageId: first?.messageId ?? null,
-    firstSource: first === undefined ? null : first.at,
+    firstSource: first?.at ?? null,
     recipientHash: userId === '' ? null : hash(request.tenantId, userId),
     settlement,
     createdAt: request.createdAt,

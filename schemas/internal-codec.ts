@@ -8,7 +8,7 @@ import { releaseVersion } from './root.js';
  * Values of internal topics (changelogs): one byte of format version, three of the release that wrote them (major,
  * minor, patch), then the payload. An older worker that meets a newer format stops and names the release.
  */
-const HEADER_BYTES = 4;
+export const HEADER_BYTES = 4;
 
 /** What an older format's payload decodes to, as this version's value. */
 export type Upgrade<V> = (older: unknown, version: number) => V;
@@ -27,7 +27,8 @@ const tooNew = (bytes: Buffer, version: number): PipelineError => {
   );
 };
 
-const versioned = <V>(
+/** A codec of our own format: `encode` leaves HEADER_BYTES free in front, `decode` is given all bytes. */
+export const versioned = <V>(
   version: number,
   encode: (value: V) => Buffer,
   decode: (bytes: Buffer) => unknown,

@@ -14,13 +14,14 @@ export interface DeliveryOptions {
 
 /** Decides and pays: dedupe, budget-reserve and route are one task and one transaction. */
 export const intake = (lane: Lane, topics: TypedTopics, options: DeliveryOptions) => {
-  const { ingest, deduped, reserved, routed, parked } = topics.lane(lane);
+  const { ingest, deduped, reserved, routed, parked, seen } = topics.lane(lane);
   const { refused, levels, config } = topics;
   return topology(`intake.${lane}`, [
     [
       stage(dedupe(options), {
         from: { ingest },
         to: { deduped, parked, refused },
+        state: { seen },
         tables: { config },
       }),
       stage(budgetReserve(options), {

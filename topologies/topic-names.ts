@@ -41,6 +41,7 @@ export const topicNames = (prefix: string) =>
     config: `${prefix}config`,
     accounts: `${prefix}accounts`,
     internal: {
+      dedupe: (lane: Lane) => `${prefix}internal.dedupe.${lane}`,
       claims: (lane: Lane) => `${prefix}internal.claims.${lane}`,
       claimsRetry: (lane: Lane) => `${prefix}internal.claims-retry.${lane}`,
       unknown: `${prefix}internal.unknown`,

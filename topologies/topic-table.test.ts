@@ -38,6 +38,8 @@ test.each([
   ['x.feedback', '1209600000', '1048576', 'FULL_TRANSITIVE'],
   ['x.dead-letters', '2592000000', '1048576', null],
   ['x.internal.windows.partials', '86400000', '2097152', null],
+  // The dedupe span of 24 h, the rest of the hour, and a segment.
+  ['x.internal.dedupe.p0', '93600000', '1048576', null],
 ])(
   '%s is kept %s ms, takes %s bytes, compatibility %s',
   (name, retention, bytes, compatibility) => {

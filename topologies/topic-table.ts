@@ -1,3 +1,4 @@
+import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { LANES } from '../schemas/generated/records.js';
 import type { Compatibility, RecordName } from '../schemas/record-types.js';
 import type { TopicSchema } from '../schemas/topic-codecs.js';
@@ -50,6 +51,8 @@ const INTERNAL_MAX_BYTES = 2 * 1024 * KIB;
 export const DEFAULT_PARTITIONS = 4;
 
 const keep = (days: number): Cleanup => ({ policy: 'delete', retentionMs: days * DAY_MS });
+/** Ids live for the span and to the end of their hour; a segment more, and no clock that is minutes off matters. */
+const DEDUPE_KEEP: Cleanup = { policy: 'delete', retentionMs: DEDUPE_SPAN_MS + 2 * HOUR_MS };
 const COMPACT: Cleanup = { policy: 'compact' };
 
 const cleanupConfig = (cleanup: Cleanup): Record<string, string> =>
@@ -154,6 +157,13 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
       LANES.map((lane) => spec(names.again(stage, lane), AGAIN_RECORDS[stage], keep(3), operators)),
     ),
 
+    ...LANES.map((lane) =>
+      spec(names.internal.dedupe(lane), null, DEDUPE_KEEP, {
+        visibility: 'internal',
+        // A restore reads what the retention has not yet taken: hourly segments, so that little of it is dead.
+        config: { 'segment.ms': String(HOUR_MS) },
+      }),
+    ),
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
     internal(names.internal.unknown, COMPACT),

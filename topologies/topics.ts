@@ -1,4 +1,5 @@
 import type { ScopeState } from '../processors/breaker/scope.js';
+import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { claimCodec } from '../processors/send/claim-codec.js';
 import type { Claim } from '../processors/send/claim.js';
 import { retryDelayOf } from '../processors/send/retry.js';
@@ -9,11 +10,13 @@ import type { WindowPartials } from '../processors/windows/partials.js';
 import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
 import type { Lane, MessageRouted } from '../schemas/generated/records.js';
+import { idBatchCodec } from '../schemas/id-batch.js';
 import { internalJson } from '../schemas/internal-codec.js';
 import type { Codec, Topic, TopicFamily } from '../schemas/record.js';
 import type { RecordName, RecordTypes } from '../schemas/record-types.js';
 import type { Codecs } from '../schemas/topic-codecs.js';
 import { RETRY_DELAYS, RETRY_DELAY_MS, topicNames } from './topic-names.js';
+import type { IdLog } from './topology.js';
 
 export interface TopicsOptions {
   readonly prefix: string;
@@ -75,6 +78,11 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
           return found.topic;
         },
       } satisfies TopicFamily<MessageRouted>,
+      seen: {
+        name: names.internal.dedupe(of),
+        codec: idBatchCodec(),
+        spanMs: DEDUPE_SPAN_MS,
+      } satisfies IdLog,
       claims: { name: names.internal.claims(of), codec: claim } satisfies Topic<Claim>,
       claimsRetry: { name: names.internal.claimsRetry(of), codec: claim } satisfies Topic<Claim>,
     };

@@ -2,18 +2,25 @@ import type {
   Caller,
   Contract,
   GlobalTable,
+  IdSet,
   Processor,
   StateStore,
 } from '../processors/processor.js';
 import type { EpochMs } from '../schemas/brand.js';
+import type { IdBatch } from '../schemas/id-batch.js';
 import type { KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
 
 type Wired<V> = Topic<V> | TopicFamily<V>;
 
+/** The changelog of an id set: it expires by retention, somewhat after the span that its ids are kept for. */
+export interface IdLog extends Topic<IdBatch> {
+  readonly spanMs: number;
+}
+
 /** A topic for each name of the contract; groups without names are left out. */
 export type Wire<C extends Contract> = {
   readonly [P in 'from' | 'to' | 'state' | 'tables' as keyof C[P] extends never ? never : P]: {
-    readonly [K in keyof C[P]]: Wired<C[P][K]>;
+    readonly [K in keyof C[P]]: C[P][K] extends IdSet ? IdLog : Wired<C[P][K]>;
   };
 };
 
@@ -62,7 +69,7 @@ export interface AnyView {
   readonly now: EpochMs;
   /** Of the state at hand; gather has none. */
   readonly partition?: number;
-  readonly state: Readonly<Record<string, StateStore<unknown>>>;
+  readonly state: Readonly<Record<string, StateStore<unknown> | IdSet>>;
   readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
 }
 
@@ -73,8 +80,12 @@ export interface AnyDecision {
     readonly key?: string;
     readonly partition?: number;
   }[];
-  readonly put?: readonly { readonly to: string; readonly key: string; readonly value: unknown }[];
+  readonly put?: readonly (
+    | { readonly to: string; readonly key: string; readonly value: unknown }
+    | { readonly to: string; readonly id: Buffer }
+  )[];
   readonly call?: readonly unknown[];
+  readonly forget?: boolean;
 }
 
 export type AnyStage = Stage<never>;
@@ -115,3 +126,7 @@ export function topology<const T extends readonly (readonly AnyStage[])[]>(
 /** Every topic of a wire entry. */
 export const topicsOf = (wired: Wired<unknown>): readonly Topic<unknown>[] =>
   'all' in wired ? wired.all : [wired];
+
+/** How long the ids of this state are kept; null: it is no id set. */
+export const idSpanMs = (wired: Wired<unknown>): number | null =>
+  'spanMs' in wired && typeof wired.spanMs === 'number' ? wired.spanMs : null;

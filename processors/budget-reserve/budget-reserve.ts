@@ -119,7 +119,7 @@ export const budgetReserve = ({
     const { request, generation, key } = deduped;
     const refuse = (refusal: Refusal): Decision<BudgetReserve> => {
       const value = refused({ request, generation, at }, refusal, recipientHash, now);
-      return { emit: [{ to: 'refused', key, value }] };
+      return { emit: [{ to: 'refused', key, value }], forget: value.retryable };
     };
     if (fact.kind === 'refused') return refuse(fact.refusal);
     const { decision, worst, candidates } = fact;

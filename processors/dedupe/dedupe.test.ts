@@ -19,7 +19,13 @@ import { contentHash, keyHash } from './key.js';
 
 const stage = dedupe({ recipientHash: recipientHash('secret'), topicPrefix: 'x.' });
 const tables = { config: configTable() };
-const view = { now: NOW, tables, state: {} };
+/** The partition's set: ids in hex. */
+const setOf = (ids = new Set<string>()) => ({
+  kind: 'ids' as const,
+  has: (id: Buffer) => ids.has(id.toString('hex')),
+});
+const viewOf = (ids?: Set<string>) => ({ now: NOW, tables, state: { seen: setOf(ids) } });
+const view = viewOf();
 
 /** Redis in a map; away where null. */
 const memory = (kept: Map<string, FirstSighting> | null = new Map()) => {
@@ -44,18 +50,25 @@ const memory = (kept: Map<string, FirstSighting> | null = new Map()) => {
 
 type In = KafkaRecord<MessageRequest> & { readonly from: 'ingest' };
 
-const run = async (batch: readonly In[], { firstSeen } = memory()) => {
+/** As the runtime does: what is put shows to the records behind. */
+const run = async (
+  batch: readonly In[],
+  { firstSeen } = memory(),
+  ids: Set<string> = new Set<string>(),
+) => {
   const facts = await stage.gather(batch, { firstSeen }, view);
   return batch.flatMap((one, index) => {
     const fact = facts[index];
     if (fact === undefined) throw new Error('a fact a record');
-    return stage.decide(one, fact, view).emit ?? [];
+    const { emit = [], put = [] } = stage.decide(one, fact, viewOf(ids));
+    for (const { id } of put) ids.add(id.toString('hex'));
+    return emit;
   });
 };
 
 /** Where each record went, with the reason of a refusal. */
-const went = async (...[batch, ports]: Parameters<typeof run>) =>
-  (await run(batch, ports)).map((one) => (one.to === 'refused' ? one.value.reason : one.to));
+const went = async (...args: Parameters<typeof run>) =>
+  (await run(...args)).map((one) => (one.to === 'refused' ? one.value.reason : one.to));
 
 const ingest = (offset: number, change: Partial<MessageRequest> = {}): In =>
   record('ingest', request(change), offset);
@@ -66,6 +79,7 @@ describe('dedupe', () => {
   test('passes a key once, and a record that is read again', async () => {
     const ports = memory();
     expect(await went([ingest(1), ingest(2)], ports)).toEqual(['deduped', 'duplicate']);
+    // An abort drops what was put; Redis keeps what it was told.
     expect(await went([ingest(1), ingest(2)], ports)).toEqual(['deduped', 'duplicate']);
   });
 
@@ -139,8 +153,41 @@ describe('dedupe', () => {
     expect(ports.asked).toHaveLength(1);
   });
 
-  test('goes on without Redis', async () => {
-    expect(await went([ingest(1), ingest(2)], memory(null))).toEqual(['deduped', 'deduped']);
+  test('goes on without Redis: the partition’s set stands alone, and names what it can', async () => {
+    const keyed = { idempotencyKey: 'k' };
+    const batch = [
+      ingest(1),
+      ingest(2),
+      ingest(3, { ...keyed, messageId: other }),
+      ingest(4, keyed),
+    ];
+    const emitted = await run(batch, memory(null));
+    expect(emitted.map(({ to }) => to)).toEqual(['deduped', 'refused', 'deduped', 'refused']);
+    expect(emitted[1]).toMatchObject({
+      value: { reason: 'duplicate', firstMessageId: request().messageId, firstSource: null },
+    });
+    expect(emitted[3]).toMatchObject({
+      value: { reason: 'duplicate', firstMessageId: null, firstSource: null, retryable: false },
+    });
+  });
+
+  test('Redis emptied in between: a key that passed here stays taken, and is counted', async () => {
+    const ids = new Set<string>();
+    expect(await went([ingest(1)], memory(), ids)).toEqual(['deduped']);
+    const [again] = await run([ingest(2)], memory(), ids);
+    if (again === undefined) throw new Error('it is refused');
+    expect(again).toMatchObject({ to: 'refused', value: { reason: 'duplicate' } });
+    const count = stage.metrics?.['partition_duplicates'];
+    expect(count?.({ emit: [again] })).toBe(1);
+    expect(count?.({ emit: await run([ingest(1), ingest(2)]) })).toBe(0);
+  });
+
+  test('what is refused takes no place in the partition’s set; what is parked does', async () => {
+    const ids = new Set<string>();
+    await run([ingest(1, { units: 0 })], memory(), ids);
+    expect(ids.size).toBe(0);
+    await run([ingest(2, { notBefore: NOW + HOUR })], memory(), ids);
+    expect([...ids]).toEqual([keyHash(request()).toString('hex')]);
   });
 
   test('a null key becomes the messageId, from here on', async () => {

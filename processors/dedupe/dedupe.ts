@@ -9,7 +9,7 @@ import type { Coordinates } from '../../schemas/record.js';
 import { templatesOf, tenantsOf } from '../configuration.js';
 import type { ConfigTable } from '../configuration.js';
 import { laneOf } from '../lane.js';
-import type { Contract, Incoming, Processor } from '../processor.js';
+import type { Contract, Decision, IdSet, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
 import { refused } from '../refusal.js';
@@ -22,10 +22,15 @@ import { validate } from './validate.js';
 export type DedupeFact =
   /** Bad input: its key was never claimed. */
   | { readonly kind: 'bad'; readonly problem: Refusal }
-  /** Redis is away: what dedupe cannot know, the ledger's direct mode still does by messageId. */
-  | { readonly kind: 'unavailable' }
+  /** Redis is away: the partition's set stands alone, and the ledger's direct mode by messageId. */
+  | { readonly kind: 'unavailable'; readonly id: Buffer }
   /** content: this record's own. */
-  | { readonly kind: 'seen'; readonly first: FirstSighting; readonly content: Buffer };
+  | {
+      readonly kind: 'seen';
+      readonly id: Buffer;
+      readonly first: FirstSighting;
+      readonly content: Buffer;
+    };
 
 export interface Dedupe extends Contract {
   readonly from: { readonly ingest: MessageRequest };
@@ -34,6 +39,8 @@ export interface Dedupe extends Contract {
     readonly parked: Parked;
     readonly refused: MessageRefused;
   };
+  /** keyHash of every request that passed on this partition within the span. */
+  readonly state: { readonly seen: IdSet };
   readonly tables: { readonly config: ConfigEntry };
   readonly ports: { readonly firstSeen: FirstSeen };
   readonly fact: DedupeFact;
@@ -55,7 +62,8 @@ const sameCoordinates = (a: Coordinates, b: Coordinates): boolean =>
   a.offset === b.offset && a.partition === b.partition && a.topic === b.topic;
 
 /**
- * Lets each request pass once. Bad input is refused before it can take a key; a request whose time has not come is
+ * Lets each request pass once. Two layers: Redis answers for all partitions and lanes, and may be away or empty; the
+ * partition's own set moves with the input offset and is exact for keys that always come to the same partition. Bad input is refused before it can take a key; a request whose time has not come is
  * parked after it took its key and before any money is reserved.
  */
 export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor<Dedupe> => {
@@ -90,16 +98,18 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
       let next = 0;
       return problems.map((problem): DedupeFact => {
         if (problem !== null) return { kind: 'bad', problem };
-        const content = sightings[next]?.content;
+        const asked = sightings[next];
         const first = firsts[next];
         next += 1;
-        return first === null || first === undefined || content === undefined
-          ? { kind: 'unavailable' }
-          : { kind: 'seen', first, content };
+        if (asked === undefined) throw new Error('a sighting for every good request');
+        const { key: id, content } = asked;
+        return first === null || first === undefined
+          ? { kind: 'unavailable', id }
+          : { kind: 'seen', id, first, content };
       });
     },
 
-    decide(record, fact, { now }) {
+    decide(record, fact, { now, state }): Decision<Dedupe> {
       const { value: request, at } = record;
       const key = keyOf(record);
       const source = { request, generation: 0, at };
@@ -112,12 +122,16 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
       // Read again after an abort, a record finds itself: refused as a duplicate, it would be lost.
       if (fact.kind === 'seen' && !sameCoordinates(fact.first.at, at))
         return refuse(sameMessageTwice(fact.first, fact.content));
+      // Redis was emptied or is away. The set never holds a record that is read again: it moves with the offset.
+      if (state.seen.has(fact.id)) return refuse(seenHere(request));
+      const put = [{ to: 'seen' as const, id: fact.id }];
       const deduped: MessageDeduped = { request, generation: 0, key, dedupedAt: now };
       if (request.notBefore !== null && request.notBefore > now)
         return {
           emit: [{ to: 'parked', key, value: untilItsTime(deduped, request.notBefore, now) }],
+          put,
         };
-      return { emit: [{ to: 'deduped', key, value: deduped }] };
+      return { emit: [{ to: 'deduped', key, value: deduped }], put };
     },
 
     failed({ value: request, at, key }, _error, { now }) {
@@ -135,6 +149,14 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
 
     metrics: {
       parked: ({ emit = [] }) => emit.filter(({ to }) => to === 'parked').length,
+      // Rises only while Redis is away, or has lost what it knew.
+      partition_duplicates: ({ emit = [] }) =>
+        emit.filter(
+          (one) =>
+            one.to === 'refused' &&
+            one.value.reason === 'duplicate' &&
+            one.value.firstSource === null,
+        ).length,
     },
   };
 };
@@ -147,6 +169,13 @@ const sameMessageTwice = (first: FirstSighting, content: Buffer): Refusal =>
         detail: 'this key was accepted within the last 24 h with other content',
         first,
       };
+
+/** The set keeps 16 bytes a key: not which record was first, nor its content. A key that is a messageId names itself. */
+const seenHere = ({ idempotencyKey, messageId }: MessageRequest): Refusal => ({
+  reason: 'duplicate',
+  detail: 'this key was accepted on this partition within the last 24 h',
+  ...(idempotencyKey === null && { first: { messageId, at: null } }),
+});
 
 const untilItsTime = (deduped: MessageDeduped, until: number, now: number): Parked => ({
   deduped,

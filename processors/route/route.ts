@@ -49,7 +49,7 @@ export const route = ({
     const settlement = { kind: 'void', cashMicros, units, currency, leaseId } as const;
     const source = { request: deduped.request, generation: deduped.generation, at };
     const value = refused(source, { ...refusal, settlement }, recipientHash, now);
-    return { emit: [{ to: 'refused', key: deduped.key, value }] };
+    return { emit: [{ to: 'refused', key: deduped.key, value }], forget: value.retryable };
   };
 
   return {

@@ -27,6 +27,8 @@ test('each role may do what its stages do', () => {
   expect(may('producer', 'Read', 'x.feedback')).toBe(true);
   expect(may('intake', 'Read', 'x.ingest.p3')).toBe(true);
   expect(may('intake', 'Write', 'x.routed.sms.p1')).toBe(true);
+  expect(may('intake', 'Read', 'x.internal.dedupe.p1')).toBe(true);
+  expect(may('intake', 'Write', 'x.internal.dedupe.p1')).toBe(true);
   expect(may('send', 'Write', 'x.feedback')).toBe(true);
   expect(may('send', 'Read', 'x.internal.claims.p2')).toBe(true);
   expect(may('settle', 'Read', 'x.refused')).toBe(true);

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { asError } from '../../schemas/error.js';
 import { integer } from '../cli/options.js';
 import { chain } from './chain.js';
+import { dedupeRestore } from './dedupe-restore.js';
 import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
@@ -84,13 +85,25 @@ const lanesCommand = new Command('lanes')
     print('lanes', { ours }, options);
   });
 
+const dedupeRestoreCommand = new Command('dedupe-restore')
+  .description(
+    'Dedupe’s partition layer: bytes an id, and seconds to restore it from its changelog',
+  )
+  .option('--ids <n>', 'ids of a day', integer(1_000, 100_000_000), 10_000_000)
+  .option('--ids-per-record <n>', 'of one transaction', integer(1, 10_000), 200)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { ids: number; idsPerRecord: number }) => {
+    print('dedupe-restore', { ours: await dedupeRestore(options, say) }, options);
+  });
+
 const program = new Command('bench')
   .description(
     'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
   )
   .addCommand(chainCommand)
   .addCommand(latencyCommand)
-  .addCommand(lanesCommand);
+  .addCommand(lanesCommand)
+  .addCommand(dedupeRestoreCommand);
 
 try {
   await program.parseAsync();

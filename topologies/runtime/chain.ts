@@ -7,11 +7,13 @@ import {
   type AnyRecord,
   type AnyStage,
   type AnyView,
+  idSpanMs,
   topicsOf,
 } from '../topology.js';
 import { deadLetter } from './dead-letters.js';
 import type { PartitionId, RawRecord, Write } from './raw-record.js';
 import { partitionId } from './raw-record.js';
+import { IdSetStore } from './id-set-store.js';
 import { StagedStore } from './state-store.js';
 import type { GlobalTable } from '../../processors/processor.js';
 
@@ -45,12 +47,14 @@ export interface Handover {
   readonly from: string;
 }
 
+type AnyStore = StagedStore<unknown> | IdSetStore;
+
 /** The state of one source partition: a store per stage and name. */
 export class Shard {
   readonly id: PartitionId;
   readonly topic: string;
   readonly partition: number;
-  readonly stores: ReadonlyMap<string, Readonly<Record<string, StagedStore<unknown>>>>;
+  readonly stores: ReadonlyMap<string, Readonly<Record<string, AnyStore>>>;
 
   constructor(topic: string, partition: number, stages: readonly ChainStage[]) {
     this.id = partitionId({ topic, partition });
@@ -60,19 +64,24 @@ export class Shard {
       stages.map(({ name, definition }) => [
         name,
         Object.fromEntries(
-          Object.keys(definition.wire.state ?? {}).map((store) => [
-            store,
-            new StagedStore<unknown>(),
-          ]),
+          Object.entries(definition.wire.state ?? {}).map(([store, wired]) => {
+            const spanMs = idSpanMs(wired);
+            return [store, spanMs === null ? new StagedStore<unknown>() : new IdSetStore(spanMs)];
+          }),
         ),
       ]),
     );
   }
 
-  *all(): Generator<{ stage: string; store: string; staged: StagedStore<unknown> }> {
+  *all(): Generator<{ stage: string; store: string; staged: AnyStore }> {
     for (const [stage, stores] of this.stores) {
       for (const [store, staged] of Object.entries(stores)) yield { stage, store, staged };
     }
+  }
+
+  /** Ids whose time is over are gone before anybody asks for them. */
+  expire(now: EpochMs): void {
+    for (const { staged } of this.all()) if (staged.kind === 'ids') staged.expire(now);
   }
 }
 
@@ -81,6 +90,15 @@ export interface ChainMetrics {
   readonly recordsOut: (stage: string, to: string, count: number) => void;
   readonly deadLetters: (stage: string, code: string) => void;
   readonly custom: (stage: string, name: string, count: number) => void;
+}
+
+/** A record of the batch on its way through the chain. */
+interface Passage {
+  readonly record: AnyRecord;
+  readonly shard: Shard;
+  readonly raw: RawRecord;
+  /** Ids that were put for it so far, in whichever stage. */
+  readonly ids: { readonly store: IdSetStore; readonly id: Buffer }[];
 }
 
 /** What one transaction will write and do; built by one pass of the chain. */
@@ -105,7 +123,7 @@ export class ChainRun {
   /** Runs records through all stages, one gather per stage and batch. */
   async run(inputs: readonly { readonly input: Input; readonly shard: Shard }[]): Promise<void> {
     const { stages } = this.options;
-    const waiting = new Map<ChainStage, { record: AnyRecord; shard: Shard; raw: RawRecord }[]>();
+    const waiting = new Map<ChainStage, Passage[]>();
     for (const { input, shard } of inputs) {
       this.touched.add(shard);
       const stage = stages.find((one) => one.inputs.has(input.raw.at.topic));
@@ -125,7 +143,7 @@ export class ChainRun {
         size: raw.value?.length ?? 0,
         from,
       };
-      append(waiting, stage, { record, shard, raw });
+      append(waiting, stage, { record, shard, raw, ids: [] });
     }
     for (const stage of stages) {
       const batch = waiting.get(stage);
@@ -141,10 +159,11 @@ export class ChainRun {
               { now, state: {}, tables: stage.tables },
             );
       this.taken.set(stage.name, batch.length);
-      for (const [index, { record, shard, raw }] of batch.entries()) {
+      for (const [index, passage] of batch.entries()) {
+        const { record, shard, raw, ids } = passage;
         const decision = this.decide(stage, record, facts?.[index], shard, raw);
-        for (const next of this.accept(stage, decision, shard, record)) {
-          append(waiting, next.stage, { record: next.record, shard, raw });
+        for (const next of this.accept(stage, decision, shard, passage)) {
+          append(waiting, next.stage, { record: next.record, shard, raw, ids });
         }
       }
     }
@@ -166,6 +185,7 @@ export class ChainRun {
 
   /** Timers (`tick`), or what a former owner left open (`restored`). */
   wake(shard: Shard, hook: 'tick' | 'restored'): void {
+    shard.expire(this.options.now());
     for (const stage of this.options.stages) {
       const run = stage.definition.processor[hook];
       if (run === undefined) continue;
@@ -236,9 +256,10 @@ export class ChainRun {
     stage: ChainStage,
     { decision, outputs }: Encoded,
     shard: Shard,
-    source: AnyRecord | null = null,
+    passage: Passage | null = null,
   ): { stage: ChainStage; record: AnyRecord }[] {
     if (isNothing(decision)) return [];
+    const source = passage?.record ?? null;
     append(this.decisions, stage, decision);
     const onward: { stage: ChainStage; record: AnyRecord }[] = [];
     let written = this.written.get(stage.name);
@@ -256,10 +277,14 @@ export class ChainRun {
     }
     for (const put of decision.put ?? []) {
       const store = shard.stores.get(stage.name)?.[put.to];
-      if (store === undefined)
-        throw new PipelineError('defect', `${stage.name} has no state ${put.to}`);
-      store.put(put.key, put.value);
+      if (store?.kind === 'ids' && 'id' in put) {
+        store.add(put.id, this.options.now());
+        passage?.ids.push({ store, id: put.id });
+      } else if (store?.kind === 'map' && 'key' in put) store.put(put.key, put.value);
+      else throw new PipelineError('defect', `${stage.name} has no such state ${put.to}`);
     }
+    if (decision.forget === true)
+      for (const { store, id } of passage?.ids.splice(0) ?? []) store.forget(id);
     for (const call of decision.call ?? []) this.calls.push({ stage, shard, call });
     return onward;
   }
@@ -282,8 +307,10 @@ export class ChainRun {
     if (ofStage === undefined) this.views.set(stage, (ofStage = new Map<Shard, AnyView>()));
     let view = ofStage.get(shard);
     if (view === undefined) {
+      const now = this.options.now();
+      shard.expire(now);
       view = {
-        now: this.options.now(),
+        now,
         partition: shard.partition,
         state: shard.stores.get(stage.name) ?? {},
         tables: stage.tables,
@@ -295,16 +322,15 @@ export class ChainRun {
 
   private changelog(shard: Shard): void {
     for (const { stage, store, staged } of shard.all()) {
-      if (staged.changes.size === 0) continue;
       const topic = this.options.changelogs.get(`${stage}/${store}`);
       if (topic === undefined)
         throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
-      for (const [key, value] of staged.changes) {
+      for (const { key, value } of staged.changelog(topic.codec)) {
         this.writes.push({
           topic: topic.name,
           partition: shard.partition,
           key: changelogKey(shard.topic, key),
-          value: value === null ? null : topic.codec.encode(value),
+          value,
         });
       }
     }

@@ -1,10 +1,39 @@
 import type { StateStore } from '../../processors/processor.js';
+import type { EpochMs } from '../../schemas/brand.js';
+import type { Codec } from '../../schemas/record.js';
+
+/** A staged change as its changelog has it; the key is the store's own. */
+export interface ChangelogEntry {
+  readonly key: string;
+  readonly value: Buffer | null;
+}
+
+/** A store while it is read back from its changelog. */
+export interface Restoring {
+  /** Every entry of its own, oldest first. */
+  readonly take: (key: string, value: Buffer | null) => void;
+  /** What `done` will decode: an older release may have written it, so its schemas are fetched first. */
+  readonly values: () => readonly Buffer[];
+  /** Replaces everything, staged changes too, by what the changelog says. */
+  readonly done: () => void;
+}
+
+/** What the runtime does with state of any kind. */
+export interface Store {
+  /** What the open transaction writes to the changelog. */
+  readonly changelog: (codec: Codec<unknown>) => Iterable<ChangelogEntry>;
+  /** The transaction is known to have committed. */
+  readonly apply: () => void;
+  readonly drop: () => void;
+  readonly restoring: (codec: Codec<unknown>, now: EpochMs) => Restoring;
+}
 
 /**
  * One store of one partition: what is committed, and what the open transaction stages over it (rule 5).
  * Staged changes show at once to later decisions of the batch and are dropped by an abort.
  */
-export class StagedStore<V> implements StateStore<V> {
+export class StagedStore<V> implements StateStore<V>, Store {
+  readonly kind = 'map';
   private committed = new Map<string, V>();
   private readonly staged = new Map<string, V | null>();
 
@@ -34,7 +63,11 @@ export class StagedStore<V> implements StateStore<V> {
     return this.staged;
   }
 
-  /** The transaction is known to have committed. */
+  *changelog(codec: Codec<unknown>): Generator<ChangelogEntry> {
+    for (const [key, value] of this.staged)
+      yield { key, value: value === null ? null : codec.encode(value) };
+  }
+
   apply(): void {
     for (const [key, value] of this.staged) {
       if (value === null) this.committed.delete(key);
@@ -45,6 +78,20 @@ export class StagedStore<V> implements StateStore<V> {
 
   drop(): void {
     this.staged.clear();
+  }
+
+  restoring(codec: Codec<unknown>): Restoring {
+    const latest = new Map<string, Buffer>();
+    return {
+      take: (key, value) => {
+        if (value === null) latest.delete(key);
+        else latest.set(key, value);
+      },
+      values: () => [...latest.values()],
+      done: () => {
+        this.restore(new Map([...latest].map(([key, value]) => [key, codec.decode(value) as V])));
+      },
+    };
   }
 
   /** Replaces everything by what the changelog says. */

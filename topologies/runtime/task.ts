@@ -10,7 +10,6 @@ import {
   type ClaimedCall,
   type Input,
   Shard,
-  storeKey,
 } from './chain.js';
 import type { ChangelogReader } from './changelog-reader.js';
 import { deadLetter } from './dead-letters.js';
@@ -21,6 +20,7 @@ import {
   partitionId,
 } from './raw-record.js';
 import type { PartitionOffset } from './rdkafka-client.js';
+import { restoreShards } from './restore.js';
 import {
   type Batch,
   type SessionEvent,
@@ -156,30 +156,17 @@ export class Task implements SessionOwner {
   // --- SessionOwner ---------------------------------------------------------------------------------------------
 
   async restore(partitions: readonly TopicPartition[]): Promise<void> {
-    for (const { topic, partition } of partitions) {
-      const shard =
-        this.shards.get(partitionId({ topic, partition })) ??
-        new Shard(topic, partition, this.options.stages);
-      for (const { stage, store, staged } of shard.all()) {
-        const changelog = this.options.changelogs.get(`${stage}/${store}`);
-        if (changelog === undefined)
-          throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
-        const latest = new Map<string, Buffer>();
-        await this.options.reader.read({ topic: changelog.name, partition }, ({ key, value }) => {
-          const own = storeKey(topic, key?.toString('utf8') ?? '');
-          if (own === null) return;
-          if (value === null) latest.delete(own);
-          else latest.set(own, value);
-        });
-        // An older release may have written it: its schemas first.
-        await this.options.prepare([...latest.values()]);
-        const entries = new Map(
-          [...latest].map(([key, value]) => [key, changelog.codec.decode(value)] as const),
-        );
-        staged.restore(entries);
-      }
-      this.shards.set(shard.id, shard);
-    }
+    const { stages, changelogs, reader, prepare, now } = this.options;
+    const shards = partitions.map(
+      (one) => this.shards.get(partitionId(one)) ?? new Shard(one.topic, one.partition, stages),
+    );
+    await restoreShards(shards, {
+      changelogs,
+      read: (partition, visit) => reader.read(partition, visit),
+      prepare,
+      now: now(),
+    });
+    for (const shard of shards) this.shards.set(shard.id, shard);
   }
 
   assigned(partitions: readonly TopicPartition[]): void {

@@ -77,12 +77,25 @@ describe('a request', () => {
     expect(world.refused()).toMatchObject([{ reason: 'duplicate' }]);
   });
 
-  test('sent twice while Redis is away is still paid for and sent once: the ledger knows it', async () => {
+  test('sent twice while Redis is away is still paid for and sent once: its partition knows it', async () => {
     const world = await deliveryWorld();
     world.firstSeen.away = true;
     await world.send([world.request(1)]);
     await world.send([world.request(1)]);
     expect(world.refused()).toMatchObject([{ reason: 'duplicate', firstMessageId: idOf(1) }]);
+    expect(world.providers.calls).toHaveLength(1);
+  });
+
+  test('sent twice on two partitions while Redis is away is paid for and sent once: the ledger knows it', async () => {
+    const world = await deliveryWorld();
+    world.firstSeen.away = true;
+    await world.send([world.request(1)], 'user-1');
+    await world.send([world.request(1)], 'user-2');
+    const partitions = world.driver.records(world.lane.ingest).map(({ raw }) => raw.at.partition);
+    expect(new Set(partitions).size).toBe(2);
+    expect(world.refused()).toMatchObject([
+      { reason: 'duplicate', firstMessageId: idOf(1), firstSource: { offset: 0 } },
+    ]);
     expect(world.providers.calls).toHaveLength(1);
   });
 
@@ -130,6 +143,81 @@ describe('a request', () => {
     expect(world.providers.calls).toHaveLength(3);
     world.settle();
     expect(world.ledger.unbalanced).toEqual([]);
+  });
+});
+
+describe('without Redis, a key that comes to the same partition', () => {
+  const keyed = { idempotencyKey: 'order-1' };
+
+  test('is not delivered twice where Redis is emptied mid-stream, nor after a restart', async () => {
+    const world = await deliveryWorld();
+    const orders = (from: number) =>
+      Array.from({ length: 20 }, (_, n) =>
+        world.request(from + n, { idempotencyKey: `order-${n.toString()}` }),
+      );
+    await world.send(orders(0).slice(0, 12));
+    world.firstSeen.flush();
+    // New messages with the keys of old ones: the ledger, which knows messages, cannot tell.
+    await world.send(orders(100));
+    world.firstSeen.flush();
+    await world.driver.restart();
+    await world.send(orders(200));
+    expect(world.providers.calls).toHaveLength(20);
+    expect(world.refused().map(({ reason }) => reason)).toEqual(Array(32).fill('duplicate'));
+  });
+
+  test('is not refused as its own duplicate where its batch is aborted and read again', async () => {
+    const world = await deliveryWorld();
+    world.firstSeen.away = true;
+    world.driver.abortNext();
+    await world.send([world.request(1, keyed), world.request(2, keyed)]);
+    expect(world.refused()).toMatchObject([{ messageId: idOf(2), reason: 'duplicate' }]);
+    expect(world.providers.calls).toHaveLength(1);
+  });
+
+  test('is not paid twice where the same message comes with another day’s createdAt', async () => {
+    const world = await deliveryWorld();
+    world.firstSeen.away = true;
+    await world.send([world.request(1)]);
+    await world.driver.advance(16 * 3_600_000);
+    await world.send([world.request(1)]);
+    world.settle();
+    expect(world.refused()).toMatchObject([{ reason: 'duplicate', firstMessageId: idOf(1) }]);
+    expect(world.ledger.account('acme/orders').cash.posted).toBe(45_000n);
+  });
+
+  test('may come again after a retryable refusal further down the chain', async () => {
+    const world = await deliveryWorld();
+    world.firstSeen.away = true;
+    const poor = (n: number) => world.request(n, { businessLine: 'poor' });
+    await world.send([poor(1), poor(2), poor(3)]);
+    expect(world.refused()).toMatchObject([{ messageId: idOf(3), reason: 'budget_cash' }]);
+    await world.driver.restart();
+    world.ledger.grant('acme/poor', 1_000_000n);
+    await world.send([poor(3)]);
+    expect(world.providers.calls).toHaveLength(3);
+    await world.send([poor(3)]);
+    expect(world.refused().at(-1)).toMatchObject({ messageId: idOf(3), reason: 'duplicate' });
+  });
+
+  test('is free again once 24 h and the rest of an hour have passed', async () => {
+    const world = await deliveryWorld();
+    world.firstSeen.away = true;
+    await world.send([world.request(1, keyed)]);
+    await world.driver.advance(24 * 3_600_000 - 1);
+    await world.send([world.request(2, keyed)]);
+    await world.driver.advance(3_600_000 + 1);
+    await world.send([world.request(3, keyed)]);
+    expect(world.refused()).toMatchObject([{ messageId: idOf(2), reason: 'duplicate' }]);
+    expect(world.providers.calls).toHaveLength(2);
+  });
+
+  test('costs one changelog record a transaction and partition, 16 bytes a message', async () => {
+    const world = await deliveryWorld();
+    await world.send(Array.from({ length: 50 }, (_, n) => world.request(n)));
+    const written = world.driver.log.all('internal.dedupe.p1');
+    expect(written).toHaveLength(1);
+    expect(written[0]?.value).toHaveLength(4 + 8 + 50 * 16);
   });
 });
 

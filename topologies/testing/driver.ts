@@ -1,6 +1,6 @@
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { Topic, TopicFamily } from '../../schemas/record.js';
-import { ChainRun, type ChainStage, type ClaimedCall, Shard, storeKey } from '../runtime/chain.js';
+import { ChainRun, type ChainStage, type ClaimedCall, Shard } from '../runtime/chain.js';
 import { changelogsOf, chainStages, inputTopics } from '../runtime/chain-stages.js';
 import { deadLetter } from '../runtime/dead-letters.js';
 import {
@@ -9,6 +9,7 @@ import {
   type Write,
   partitionId,
 } from '../runtime/raw-record.js';
+import { restoreShards } from '../runtime/restore.js';
 import { type AnyAnswer, type AnyStage, type Topology, topicsOf } from '../topology.js';
 import { ManualClock } from './clock.js';
 import { MemoryLog } from './memory-log.js';
@@ -121,7 +122,7 @@ export class TestDriver<Ports extends object> {
 
   /** Memory is gone; state comes back from the changelogs, as after a crash. */
   async restart(): Promise<void> {
-    for (const task of this.tasks) task.restore();
+    for (const task of this.tasks) await task.restore();
     await this.settle();
   }
 }
@@ -153,32 +154,33 @@ class MemoryTask {
     this.stages = chainStages(stages, ports, (topic) => tableOver(world.log, topic));
     this.changelogs = changelogsOf(stages);
     this.inputs = inputTopics(stages);
-    this.restore();
+    this.begin();
   }
 
-  restore(): void {
+  /** Nothing is remembered. */
+  private begin(): void {
     this.calling = true;
     this.answers = [];
     this.shards = new Map();
     this.fresh.clear();
     for (const { topic, partition } of this.sources()) {
       const shard = new Shard(topic, partition, this.stages);
-      for (const { stage, store, staged } of shard.all()) {
-        const changelog = this.changelogs.get(`${stage}/${store}`);
-        if (changelog === undefined)
-          throw new PipelineError('defect', `${stage}/${store} has no changelog`);
-        const entries = new Map<string, unknown>();
-        for (const { key, value } of this.world.log.records(changelog.name, partition)) {
-          const own = storeKey(topic, key?.toString() ?? '');
-          if (own === null) continue;
-          if (value === null) entries.delete(own);
-          else entries.set(own, changelog.codec.decode(value));
-        }
-        staged.restore(entries);
-      }
       this.shards.set(shard.id, shard);
       this.fresh.add(shard);
     }
+  }
+
+  async restore(): Promise<void> {
+    this.begin();
+    await restoreShards([...this.shards.values()], {
+      changelogs: this.changelogs,
+      read: ({ topic, partition }, visit) => {
+        for (const record of this.world.log.records(topic, partition)) visit(record);
+        return Promise.resolve();
+      },
+      prepare: this.world.prepare,
+      now: this.world.clock.now(),
+    });
   }
 
   async tick(): Promise<void> {

@@ -20,6 +20,8 @@ interface Account {
   readonly units: Budget;
 }
 interface Row {
+  /** tenant|messageId|generation */
+  readonly name: string;
   readonly account: Account;
   readonly at: Coordinates;
   readonly fingerprint: string;
@@ -80,12 +82,14 @@ export class MemoryLedger implements Reservations {
 
   /** tenant|messageId|generation of what is reserved and not resolved. */
   get pending(): string[] {
-    return [...this.rows].filter(([, { state }]) => state === 'pending').map(([key]) => key);
+    return [...this.rows.values()]
+      .filter(({ state }) => state === 'pending')
+      .map(({ name }) => name);
   }
 
   private reserveOne(asked: ReservationRequest): ReservationDecision {
-    const { tenantId, businessLine, messageId, generation, at } = asked;
-    const key = `${tenantId}|${messageId}|${generation.toString()}`;
+    const { tenantId, businessLine, at } = asked;
+    const key = keyOf(asked);
     const fingerprint = `${businessLine}|${String(asked.unitsCap)}|${String(asked.cashCapMicros)}`;
     const row = this.rows.get(key);
     if (row !== undefined && !(row.state === 'voided' && row.renewable)) {
@@ -103,6 +107,7 @@ export class MemoryLedger implements Reservations {
     move(account.cash, 'available', 'pending', cash);
     move(account.units, 'available', 'pending', units);
     this.rows.set(key, {
+      name: nameOf(asked),
       account,
       at,
       fingerprint,
@@ -117,8 +122,7 @@ export class MemoryLedger implements Reservations {
   }
 
   private apply(posting: Posting): void {
-    const key = `${posting.tenantId}|${posting.messageId}|${posting.generation.toString()}`;
-    const row = this.rows.get(key);
+    const row = this.rows.get(keyOf(posting));
     if (row === undefined) return;
     const { account } = row;
     switch (posting.kind) {
@@ -145,6 +149,13 @@ export class MemoryLedger implements Reservations {
     }
   }
 }
+
+type Named = Pick<Posting, 'tenantId' | 'messageId' | 'generation' | 'createdAt'>;
+const nameOf = ({ tenantId, messageId, generation }: Named): string =>
+  `${tenantId}|${messageId}|${generation.toString()}`;
+/** Reservations are unique per day of createdAt only, as Postgres' partitions are. */
+const keyOf = (named: Named): string =>
+  `${nameOf(named)}|${new Date(named.createdAt).toISOString().slice(0, 10)}`;
 
 const budget = (granted: bigint): Budget => ({
   granted,

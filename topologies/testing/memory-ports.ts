@@ -19,6 +19,11 @@ export class MemoryFirstSeen implements FirstSeen {
   away = false;
   private readonly kept = new Map<string, FirstSighting>();
 
+  /** redis-cli flushall. */
+  flush(): void {
+    this.kept.clear();
+  }
+
   readonly claim: FirstSeen['claim'] = (sightings) =>
     Promise.resolve(
       sightings.map(({ key, content, messageId, at }) => {

@@ -8,6 +8,7 @@ import type {
   Contract,
   Decision,
   Emit,
+  IdSet,
   Processor,
   Put,
 } from '../../processors/processor.js';
@@ -30,7 +31,7 @@ declare const topics: TypedTopics;
 declare const use: (...values: readonly unknown[]) => void;
 declare const options: DeliveryOptions;
 declare const lane: ReturnType<TypedTopics['lane']>;
-const { ingest, deduped, parked, routed, retry, claims } = lane;
+const { ingest, deduped, parked, routed, retry, claims, seen } = lane;
 const { refused, config, feedback, levels, receipts, unknown } = topics;
 
 describe('a stage is given a topic of the right record for each name of its contract', () => {
@@ -38,6 +39,7 @@ describe('a stage is given a topic of the right record for each name of its cont
     stage(dedupe(options), {
       from: { ingest },
       to: { deduped, parked, refused },
+      state: { seen },
       tables: { config },
     });
     stage(send({ ...options, lane: 'p0' }), {
@@ -53,12 +55,14 @@ describe('a stage is given a topic of the right record for each name of its cont
       // @ts-expect-error deduped carries MessageDeduped, not MessageRequest
       from: { ingest: deduped },
       to: { deduped, parked, refused },
+      state: { seen },
       tables: { config },
     });
     stage(dedupe(options), {
       from: { ingest },
       // @ts-expect-error feedback is no topic of refusals
       to: { deduped, parked, refused: feedback },
+      state: { seen },
       tables: { config },
     });
     stage(dedupe(options), {
@@ -77,12 +81,14 @@ describe('a stage is given a topic of the right record for each name of its cont
       from: { ingest },
       // @ts-expect-error the topic's records lack a field
       to: { deduped: short, parked, refused },
+      state: { seen },
       tables: { config },
     });
     stage(dedupe(options), {
       from: { ingest },
       // @ts-expect-error the topic's records have a field that is not written
       to: { deduped: long, parked, refused },
+      state: { seen },
       tables: { config },
     });
   });
@@ -92,6 +98,7 @@ describe('a stage is given a topic of the right record for each name of its cont
       from: { ingest },
       // @ts-expect-error routed is a family of MessageRouted
       to: { deduped: routed, parked, refused },
+      state: { seen },
       tables: { config },
     });
   });
@@ -103,10 +110,11 @@ describe('what the contract names is wired, and nothing else', () => {
       from: { ingest },
       // @ts-expect-error refused has no topic
       to: { deduped, parked },
+      state: { seen },
       tables: { config },
     });
     // @ts-expect-error tables are missing
-    stage(dedupe(options), { from: { ingest }, to: { deduped, parked, refused } });
+    stage(dedupe(options), { from: { ingest }, to: { deduped, parked, refused }, state: { seen } });
     // @ts-expect-error state has no changelog: claims would be lost with the process
     stage(send({ ...options, lane: 'p0' }), {
       from: { routed },
@@ -120,12 +128,13 @@ describe('what the contract names is wired, and nothing else', () => {
       from: { ingest },
       to: { deduped, parked, refused },
       tables: { config },
-      // @ts-expect-error dedupe keeps no state
-      state: { claims },
+      // @ts-expect-error dedupe keeps no claims
+      state: { seen, claims },
     });
     stage(dedupe(options), {
       from: { ingest },
       to: { deduped, parked, refused },
+      state: { seen },
       // @ts-expect-error dedupe looks at no levels
       tables: { config, levels },
     });
@@ -133,6 +142,7 @@ describe('what the contract names is wired, and nothing else', () => {
       // @ts-expect-error dedupe reads no routed records
       from: { ingest, routed },
       to: { deduped, parked, refused },
+      state: { seen },
       tables: { config },
     });
   });
@@ -167,6 +177,28 @@ describe('a decision uses only what its contract names', () => {
     expectTypeOf<{ to: 'seen'; key: string; value: number }>().not.toExtend<Put<Plain['state']>>();
     // This contract makes no calls.
     expectTypeOf<string>().not.toExtend<NonNullable<Decision<Plain>['call']>[number]>();
+  });
+
+  test('an id set is wired to the log of one, asked by has, and put by id', () => {
+    interface Once extends Contract {
+      readonly from: { readonly words: string };
+      readonly state: { readonly seen: IdSet; readonly counts: bigint };
+    }
+    const decide: Processor<Once>['decide'] = (_record, _fact, { state }) => {
+      expectTypeOf(state.seen).not.toHaveProperty('get');
+      expectTypeOf(state.counts).not.toHaveProperty('has');
+      return state.seen.has(Buffer.alloc(16))
+        ? {}
+        : { put: [{ to: 'seen', id: Buffer.alloc(16) }] };
+    };
+    const once: Processor<Once> = { name: 'once', gather: null, decide };
+    const words = {} as Topic<string>;
+    const counts = {} as Topic<bigint>;
+    stage(once, { from: { words }, state: { seen, counts } });
+    // @ts-expect-error a compacted changelog holds no id set
+    stage(once, { from: { words }, state: { seen: counts, counts } });
+    expectTypeOf<{ to: 'seen'; key: string; value: bigint }>().not.toExtend<Put<Once['state']>>();
+    expectTypeOf<{ to: 'counts'; id: Buffer }>().not.toExtend<Put<Once['state']>>();
   });
 
   test('state cannot be changed but by puts', () => {

@@ -17,6 +17,8 @@ export interface DedupeRestoreResult {
   readonly records: number;
   /** Changelog read, and sets ready: from the first call to the last, one partition after the other. */
   readonly restoreSeconds: number;
+  /** Of this process, all threads: what a busy machine does not change. */
+  readonly restoreCpuSeconds: number;
   /** What the sets hold outside the JavaScript heap, by their own count. */
   readonly bytesPerId: number;
   /** What the process grew by, sets and all that reading left behind. */
@@ -51,6 +53,7 @@ export const dedupeRestore = async (
     const before = process.memoryUsage().rss;
     say('restoring');
     const started = performance.now();
+    const cpuBefore = process.cpuUsage();
     const stores: IdSetStore[] = [];
     let records = 0;
     for (let partition = 0; partition < PARTITIONS; partition++) {
@@ -64,6 +67,7 @@ export const dedupeRestore = async (
       stores.push(store);
     }
     const restoreSeconds = (performance.now() - started) / 1_000;
+    const { user, system } = process.cpuUsage(cpuBefore);
     const size = stores.reduce((sum, store) => sum + store.size, 0);
     const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
     const grown = process.memoryUsage().rss - before;
@@ -71,6 +75,7 @@ export const dedupeRestore = async (
       ids: size,
       records,
       restoreSeconds: round(restoreSeconds, 2),
+      restoreCpuSeconds: round((user + system) / 1e6, 2),
       bytesPerId: round(bytes / size),
       residentBytesPerId: round(grown / size),
       microsecondsPerMiss: round(missCost(stores), 2),

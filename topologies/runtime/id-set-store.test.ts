@@ -136,6 +136,29 @@ describe('rule 5', () => {
   });
 });
 
+test('a restore of more ids than are sorted at a time loses none, and costs no more than 30 bytes an id', () => {
+  const store = new IdSetStore(SPAN);
+  const restoring = store.restoring(codec, 10 * HOUR);
+  const batches = Array.from({ length: 140 }, () => randomBytes(16 * 1_000));
+  // An id that came a second time stays as long as its later hour does.
+  for (const addedAt of [6 * HOUR, 8 * HOUR])
+    for (const ids of batches.slice(addedAt === 6 * HOUR ? 0 : 70))
+      restoring.take('', codec.encode({ addedAt, ids }));
+  restoring.done();
+  expect(store.size).toBe(140_000);
+  expect(store.bytes / store.size).toBeLessThanOrEqual(30);
+  const held = (from: number, to: number): number => {
+    let count = 0;
+    for (const ids of batches.slice(from, to))
+      for (let at = 0; at < ids.length; at += 16)
+        if (store.has(ids.subarray(at, at + 16))) count += 1;
+    return count;
+  };
+  expect(held(0, 140)).toBe(140_000);
+  store.expire(7 * HOUR + SPAN);
+  expect([held(0, 70), held(70, 140)]).toEqual([0, 70_000]);
+});
+
 test('no size of a table costs more than 30 bytes an id', () => {
   const store = new IdSetStore(SPAN);
   const costs: number[] = [];

@@ -9,8 +9,7 @@ const MOST_FULL = 0.75;
  * four copies of each id in its life, made in the order of memory.
  */
 const GROWTH = 1.3;
-/** While a changelog is read, ids come by millions: fewer copies, and what was too much is given back by `fit`. */
-const LOADING_GROWTH = 2;
+/** A table that is made for a known number of ids has room for a few more. */
 const FIT = 1.15;
 /** Below this share of ids still wanted, memory is given back. */
 const WORTH_SHRINKING = 0.25;
@@ -23,19 +22,20 @@ const TAGS = 255;
  * Ids are hashes, so their first 32 bits, scaled to the number of slots, are the place; a bigger table has the same order.
  */
 export class IdTable {
-  private slots = FIRST_SLOTS;
-  private words = new Int32Array(FIRST_SLOTS * WORDS);
-  private tags = new Uint8Array(FIRST_SLOTS);
+  private slots: number;
+  private words: Int32Array;
+  private tags: Uint8Array;
   /** Slots taken: also by ids whose hour is over, until the next rebuild. */
   private taken = 0;
   /** By tag: its hour, the slots that have it, and whether that hour still counts. */
   private readonly hours = new Float64Array(TAGS + 1).fill(Number.NaN);
   private readonly counts = new Float64Array(TAGS + 1);
   private readonly live = new Uint8Array(TAGS + 1);
-  private growth: number;
 
-  constructor(purpose: 'serving' | 'loading' = 'serving') {
-    this.growth = purpose === 'loading' ? LOADING_GROWTH : GROWTH;
+  constructor(expected = 0) {
+    this.slots = slotsFor(expected * FIT);
+    this.words = new Int32Array(this.slots * WORDS);
+    this.tags = new Uint8Array(this.slots);
   }
 
   /** Ids whose hour is not over. */
@@ -69,14 +69,7 @@ export class IdTable {
     else this.count(before, -1);
     this.count(tag, 1);
     this.write(slot, tag, a, b, c, d);
-    if (this.taken > this.slots * MOST_FULL) this.rebuild(this.size * this.growth);
-  }
-
-  /** Before so many more ids are put in the table's order: put into a smaller one, they would all crowd at its front. */
-  reserve(more: number): void {
-    const { size } = this;
-    if (this.taken + more > this.slots * MOST_FULL)
-      this.rebuild(Math.max(size + more, size * this.growth) + 1);
+    if (this.taken > this.slots * MOST_FULL) this.rebuild();
   }
 
   /** Ids of hours that are over are not there any more; their slots are won back by rebuilding, sooner or later. */
@@ -88,13 +81,7 @@ export class IdTable {
       expired = true;
     }
     if (expired && this.slots > FIRST_SLOTS && this.size < this.slots * WORTH_SHRINKING)
-      this.rebuild(this.size * GROWTH);
-  }
-
-  /** Loading is over: the memory that its generous growth took is given back. */
-  fit(): void {
-    this.growth = GROWTH;
-    this.rebuild(this.size * FIT);
+      this.rebuild();
   }
 
   /** A tag comes round again after 255 hours: what an hour long ago left under it goes first. */
@@ -102,7 +89,7 @@ export class IdTable {
     const tag = 1 + (hour % TAGS);
     if (this.hours[tag] !== hour) {
       this.live[tag] = 0;
-      if ((this.counts[tag] ?? 0) > 0) this.rebuild(this.size * GROWTH);
+      if ((this.counts[tag] ?? 0) > 0) this.rebuild();
       this.hours[tag] = hour;
       this.live[tag] = 1;
     }
@@ -137,11 +124,11 @@ export class IdTable {
     this.counts[tag] = (this.counts[tag] ?? 0) + by;
   }
 
-  /** Only what is live, with room for so many ids in all. */
-  private rebuild(room: number): void {
+  /** Only what is live, with room to grow. */
+  private rebuild(): void {
     const { words, tags, live, counts } = this;
     const { size } = this;
-    const slots = Math.max(FIRST_SLOTS, Math.ceil(room / MOST_FULL));
+    const slots = slotsFor(size * GROWTH);
     this.words = new Int32Array(slots * WORDS);
     this.tags = new Uint8Array(slots);
     this.slots = slots;
@@ -163,5 +150,7 @@ export class IdTable {
   }
 }
 
+const slotsFor = (ids: number): number => Math.max(FIRST_SLOTS, Math.ceil(ids / MOST_FULL));
+
 const placeOf = (word: number, slots: number): number =>
-  Math.floor(((word >>> 0) / 0x1_0000_0000) * slots);
+  Math.floor(((word >>> 0) / 0x1_0000_0000) * slots) | 0;

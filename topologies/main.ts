@@ -72,6 +72,7 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   const log = createLog(environment.worker.logLevel, { worker: options.only?.join('+') ?? 'all' });
   const health = new Health();
   const metrics = new WorkerMetrics();
+  metrics.absences(() => health.absences);
   const healthPort = await health.listen(environment.worker.healthPort, metrics.registry);
   const closers: (() => Promise<unknown>)[] = [() => health.close()];
   try {
@@ -183,8 +184,9 @@ const assemble = async (
     const firstSeen = redisFirstSeen({
       redis,
       topicPrefix: prefix,
-      onDegraded: (error) => {
+      onDegraded: (error, undeduped) => {
         health.degraded('redis', error.message);
+        metrics.undeduped.inc(undeduped);
       },
       onRecovered: () => {
         health.recovered('redis');

@@ -21,6 +21,7 @@ import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
 import { intake, sending } from './delivery.js';
 import { rdkafkaConnection } from './kafka-connection.js';
+import { readTopicLimits } from './kafka-limits.js';
 import { measurement, receiving } from './measurement.js';
 import { readPublishedConfig } from './published-config.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
@@ -29,9 +30,10 @@ import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
 import { ReceiptProducer } from './runtime/receipt-producer.js';
+import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
-import { type TopicSpec, topicSchemas, topicTable } from './topic-table.js';
+import { type TopicSpec, maxBytes, topicSchemas, topicTable } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
@@ -157,6 +159,12 @@ const assemble = async (
     groupProtocol: environment.kafka.groupProtocol,
     slot,
     deadLetters: names.deadLetters,
+    limits: new TopicLimits(maxBytes(table), () =>
+      readTopicLimits(
+        environment.kafka,
+        table.map(({ name }) => name),
+      ),
+    ),
     codecs,
     health,
     metrics,

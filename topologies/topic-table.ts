@@ -168,6 +168,10 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
   ];
 };
 
+/** max.message.bytes by topic. */
+export const maxBytes = (table: readonly TopicSpec[]): ReadonlyMap<string, number> =>
+  new Map(table.map(({ name, config }) => [name, Number(config['max.message.bytes'])]));
+
 /** The topics that have a schema, as the registry and the codecs want them. */
 export const topicSchemas = (table: readonly TopicSpec[]): readonly TopicSchema[] =>
   table.flatMap(({ name, record, compatibility }) =>

@@ -113,7 +113,8 @@ const workerRules = (role: Role, { prefix, names, plan }: AclOptions): AclRule[]
     ...topics.map((name) =>
       topic(role, name, [
         ...(reads.has(name) ? (['Read'] as const) : []),
-        ...(writes.has(name) ? (['Write'] as const) : []),
+        // Its max.message.bytes: what is larger becomes a dead letter.
+        ...(writes.has(name) ? (['Write', 'DescribeConfigs'] as const) : []),
         'Describe',
       ]),
     ),

@@ -12,6 +12,12 @@ const PASSING = /^(08...|40...|53...|57...|58...|55P03|25006)$/;
 /** A reservation with this key was inserted by another session in between: the same call then finds it. */
 const UNIQUE_VIOLATION = '23505';
 
+/**
+ * What a statement's values are refused for: data exceptions (22), integrity constraints (23), an index row or the like
+ * that is too large (54). One row of a set is enough: whoever asked finds out which.
+ */
+const VALUES_REFUSED = /^(22|23|54)...$/;
+
 const isPassing = (cause: unknown): boolean => {
   // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.
   if (!(cause instanceof DatabaseError)) return true;
@@ -23,11 +29,18 @@ const isPassing = (cause: unknown): boolean => {
 export const postgresError = (thrown: unknown): PipelineError => {
   if (thrown instanceof PipelineError) return thrown;
   const { message } = asError(thrown);
-  return isPassing(thrown)
-    ? new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown)
-    : new PipelineError(
-        'postgres_refused',
-        `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
-        thrown,
-      );
+  if (isPassing(thrown))
+    return new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown);
+  // Its message may quote the value: the SQLSTATE and the constraint's name do not.
+  if (thrown instanceof DatabaseError && VALUES_REFUSED.test(thrown.code ?? ''))
+    return new PipelineError(
+      'row_refused',
+      `Postgres refuses a row: SQLSTATE ${thrown.code ?? ''}${thrown.constraint === undefined ? '' : `, constraint ${thrown.constraint}`}`,
+      thrown,
+    );
+  return new PipelineError(
+    'postgres_refused',
+    `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
+    thrown,
+  );
 };

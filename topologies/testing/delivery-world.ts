@@ -10,6 +10,7 @@ import type {
 import { memoryCodecs } from '../../schemas/topic-codecs.js';
 import { intake, sending } from '../delivery.js';
 import { measurement, receiving } from '../measurement.js';
+import { TopicLimits } from '../runtime/topic-limits.js';
 import { typedTopics } from '../topics.js';
 import { ManualClock } from './clock.js';
 import { TestDriver } from './driver.js';
@@ -24,6 +25,8 @@ const ALL_RETRIES_MS = 12 * 600_000;
 export interface WorldOptions {
   readonly config?: BusinessConfig;
   readonly script?: (call: ProviderCall) => Outcome;
+  /** max.message.bytes by topic; default: none. */
+  readonly limits?: ReadonlyMap<string, number>;
   /** Channels that had topics when the worker started; default: all configured ones. */
   readonly channels?: readonly string[];
 }
@@ -53,6 +56,7 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
     ],
     {
       clock,
+      limits: new TopicLimits(options.limits ?? new Map()),
       partitions: PARTITIONS,
       prepare: codecs.prepare,
       ports: { firstSeen, reservations: ledger, providers, receiptLog },

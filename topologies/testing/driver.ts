@@ -10,6 +10,7 @@ import {
   partitionId,
 } from '../runtime/raw-record.js';
 import { type AnyAnswer, type AnyStage, type Topology, topicsOf } from '../topology.js';
+import { TopicLimits } from '../runtime/topic-limits.js';
 import { ManualClock } from './clock.js';
 import { MemoryLog } from './memory-log.js';
 
@@ -19,6 +20,8 @@ export interface DriverOptions<Ports> {
   readonly partitions?: number;
   readonly maxBatch?: number;
   readonly deadLetters?: string;
+  /** What topics take; default: anything. */
+  readonly limits?: TopicLimits;
   /** Fetches the writer schemas that these values need; default: none is needed. */
   readonly prepare?: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
@@ -52,6 +55,7 @@ export class TestDriver<Ports extends object> {
             clock: this.clock,
             deadLetters: this.deadLetters,
             maxBatch: options.maxBatch ?? 100,
+            limits: options.limits ?? new TopicLimits(new Map()),
             prepare: options.prepare ?? (() => Promise.resolve()),
           }),
       ),
@@ -131,6 +135,7 @@ interface World {
   readonly clock: ManualClock;
   readonly deadLetters: string;
   readonly maxBatch: number;
+  readonly limits: TopicLimits;
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
 
@@ -252,6 +257,7 @@ class MemoryTask {
       deadLetters: this.world.deadLetters,
       now: this.world.clock.now,
       metrics: SILENT,
+      limits: this.world.limits,
     });
     const { answers } = this;
     this.answers = [];

@@ -16,6 +16,7 @@ import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
+import { ProviderInquiries } from '../sinks/providers/inquiries.js';
 import { connectRedis } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
@@ -24,6 +25,7 @@ import { rdkafkaConnection } from './kafka-connection.js';
 import { readTopicLimits } from './kafka-limits.js';
 import { measurement, receiving } from './measurement.js';
 import { readPublishedConfig } from './published-config.js';
+import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
 import { createLog, type Logger } from './runtime/log.js';
@@ -141,7 +143,7 @@ const assemble = async (
   );
   await patiently(() => codecs.open(topicSchemas(table)));
   // Claims hold whole routed records; an older release may have written them.
-  if (groups.has('send')) {
+  if (groups.has('send') || groups.has('settle')) {
     await patiently(() => codecs.prepareAll(routedTopics(table)));
   }
   const topics = typedTopics({
@@ -263,6 +265,14 @@ const assemble = async (
         { receiptLog: postgresReceiptLog(database, attemptsConsumer) },
         { maxBatch: 500, maxInFlight: 1 },
       );
+    const inquiries = new ProviderInquiries({
+      environment: options.environment,
+      unusable: (provider, error) => {
+        log.error({ provider, err: asError(error) }, 'provider cannot be asked: its attempts wait');
+      },
+    });
+    closers.push(() => inquiries.close());
+    worker.add(resolving(topics, delivery), { inquiries }, { maxBatch: 500, maxInFlight: 1_000 });
     const receiptProducer = new ReceiptProducer(client, topics.receipts);
     await receiptProducer.open();
     closers.push(() => receiptProducer.close());

@@ -105,7 +105,7 @@ const workerRules = (role: Role, { prefix, names, plan }: AclOptions): AclRule[]
   });
   const tasksNamed =
     role === 'settle'
-      ? ['settle', 'receipts', 'attempts']
+      ? ['settle', 'receipts', 'attempts', 'unknown']
       : role === 'windows'
         ? ['windows', 'influx']
         : [role];

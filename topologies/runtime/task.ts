@@ -394,8 +394,9 @@ export class Task implements SessionOwner {
 
   private decodeOne(raw: RawRecord, run: ChainRun): unknown {
     try {
-      if (raw.value === null || raw.value.length === 0)
-        throw new PipelineError('tombstone', 'the value is empty');
+      const empty = raw.value === null || raw.value.length === 0;
+      if (empty && this.topics.get(raw.at.topic)?.tombstones === true) return null;
+      if (raw.value === null || empty) throw new PipelineError('tombstone', 'the value is empty');
       return this.topics.get(raw.at.topic)?.codec.decode(raw.value);
     } catch (thrown) {
       if (!(thrown instanceof PipelineError) || thrown.verdict !== 'dead-letter') throw thrown;

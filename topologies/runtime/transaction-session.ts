@@ -227,7 +227,9 @@ export class TransactionSession {
       return 'committed';
     } catch (error) {
       this.owner.onEvent({ kind: 'aborted', error: asError(error) });
-      if (isTooLarge(error)) return await this.sizeRefused(asError(error));
+      const { limits } = this.options;
+      if (limits !== undefined && isTooLarge(error))
+        return await this.sizeRefused(limits, asError(error));
       const failure = classify(error);
       if (failure === 'fatal' || isTimeOut(error) || (renew && failure !== 'abortable')) {
         return await this.unclear(offsets, asError(error));
@@ -341,7 +343,7 @@ export class TransactionSession {
    * buried when they are decided again, and a new producer makes no batch that is larger.
    * @throws PipelineError topic_too_small: learning did not help, it would be refused for ever
    */
-  private async sizeRefused(error: Error): Promise<Outcome> {
+  private async sizeRefused(limits: TopicLimits, error: Error): Promise<Outcome> {
     this.sizeRefusals += 1;
     if (this.sizeRefusals > MAX_SIZE_REFUSALS)
       throw new PipelineError(
@@ -349,7 +351,7 @@ export class TransactionSession {
         `Kafka refuses a record's size: ${error.message}. Run \`millrace topics apply\`, or raise the topic's max.message.bytes`,
         error,
       );
-    await this.insist(async () => this.options.limits?.refresh());
+    await this.insist(() => limits.refresh());
     // Ends the transaction too.
     await this.renewProducer();
     return this.rewound();

@@ -233,8 +233,10 @@ class MemoryTask {
     readonly error: PipelineError | null;
   } {
     try {
-      if (raw.value === null || raw.value.length === 0)
-        throw new PipelineError('tombstone', 'the value is empty');
+      const empty = raw.value === null || raw.value.length === 0;
+      if (empty && this.inputs.get(raw.at.topic)?.tombstones === true)
+        return { value: null, error: null };
+      if (raw.value === null || empty) throw new PipelineError('tombstone', 'the value is empty');
       return { value: this.inputs.get(raw.at.topic)?.codec.decode(raw.value), error: null };
     } catch (thrown) {
       if (thrown instanceof PipelineError && thrown.verdict === 'dead-letter')

@@ -1,4 +1,4 @@
-import type { BusinessConfig, ConfigKind } from './config.js';
+import { QUERYING_ADAPTERS, type BusinessConfig, type ConfigKind } from './config.js';
 
 /** What one file says that another contradicts. */
 interface Contradiction {
@@ -106,6 +106,12 @@ const soundProviders: Check = ({ channels }) =>
           kind: 'channels',
           path: `${path}.unknownOutcome`,
           message: 'retry needs dedupesOnKey: else a recipient may get the message twice',
+        });
+      if (provider.unknownOutcome === 'query' && !QUERYING_ADAPTERS.includes(provider.adapter))
+        found.push({
+          kind: 'channels',
+          path: `${path}.unknownOutcome`,
+          message: `the ${provider.adapter} adapter cannot ask its provider: use receipt, retry or hold`,
         });
       if (provider.adapter === 'aliyun-sms' && provider.url === undefined)
         found.push({ kind: 'channels', path: `${path}.url`, message: 'aliyun-sms needs a url' });

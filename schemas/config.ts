@@ -74,6 +74,11 @@ export type TemplateConfig = z.infer<typeof templateSchema>;
 
 export const UNKNOWN_OUTCOME_POLICIES = ['query', 'receipt', 'retry', 'hold'] as const;
 
+/** Adapters that can ask their provider what became of an attempt. */
+export const QUERYING_ADAPTERS: readonly string[] = ['aliyun-sms'];
+
+const HOUR_MS = 3_600_000;
+
 export const providerSchema = z.strictObject({
   name,
   adapter: z.enum(['aliyun-sms', 'webhook', 'in-process']),
@@ -89,6 +94,8 @@ export const providerSchema = z.strictObject({
   unknownOutcome: z.enum(UNKNOWN_OUTCOME_POLICIES),
   /** True: acceptance is not final, a receipt follows. */
   receipts: z.boolean(),
+  /** An attempt whose outcome nobody knows by then ends as `unknown`; who pays is `billing`'s matter. Default 72 h. */
+  receiptHorizonMs: positiveInt.max(720 * HOUR_MS).default(72 * HOUR_MS),
   /** Deadline of one call. */
   timeoutMs: positiveInt.max(120_000).default(5_000),
   /** Bulkhead: calls under way at once, per worker. */

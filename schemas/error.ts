@@ -11,6 +11,8 @@ const VERDICTS = {
   undecodable: 'dead-letter',
   undecidable: 'dead-letter',
   unencodable: 'dead-letter',
+  output_too_large: 'dead-letter',
+  row_refused: 'dead-letter',
   // a dependency's fault: wait, skip nothing
   registry_unavailable: 'retry',
   kafka_unavailable: 'retry',
@@ -22,6 +24,7 @@ const VERDICTS = {
   config_invalid: 'stop',
   schema_incompatible: 'stop',
   topic_missing: 'stop',
+  topic_too_small: 'stop',
   client_feature_missing: 'stop',
   state_too_new: 'stop',
   fenced: 'stop',

@@ -36,6 +36,8 @@ export interface Codec<V> {
 export interface Topic<V> {
   readonly name: string;
   readonly codec: Codec<V>;
+  /** A compacted topic whose empty values are words too (deleted): read as null, not as dead letters. */
+  readonly tombstones?: true;
 }
 
 /** Topics of one record type, e.g. routed.<channel>.<lane>; pick answers one of all. */

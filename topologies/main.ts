@@ -18,6 +18,7 @@ import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
+import { ProviderInquiries } from '../sinks/providers/inquiries.js';
 import { connectRedis, refuseRefusal } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
@@ -25,18 +26,21 @@ import { intake, sending } from './delivery.js';
 import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
 import { diagnoseKafka } from './kafka-refusal.js';
+import { readTopicLimits } from './kafka-limits.js';
 import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
 import { readPublishedConfig } from './published-config.js';
+import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
 import { ReceiptProducer } from './runtime/receipt-producer.js';
+import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
-import { type TopicSpec, topicSchemas, topicTable } from './topic-table.js';
+import { type TopicSpec, maxBytes, topicSchemas, topicTable } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
@@ -77,6 +81,7 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   const log = createLog(environment.worker.logLevel, { worker: options.only?.join('+') ?? 'all' });
   const health = new Health();
   const metrics = new WorkerMetrics();
+  metrics.absences(() => health.absences);
   const healthPort = await health.listen(environment.worker.healthPort, metrics.registry);
   const closers: (() => Promise<unknown>)[] = [() => health.close()];
   try {
@@ -150,7 +155,7 @@ const assemble = async (
   );
   await patiently(() => codecs.open(topicSchemas(table)));
   // Claims hold whole routed records; an older release may have written them.
-  if (groups.has('send')) {
+  if (groups.has('send') || groups.has('settle')) {
     await patiently(() => codecs.prepareAll(routedTopics(table)));
   }
   const topics = typedTopics({ prefix, codecs, ...wired });
@@ -161,6 +166,12 @@ const assemble = async (
     groupProtocol: environment.kafka.groupProtocol,
     slot,
     deadLetters: names.deadLetters,
+    limits: new TopicLimits(maxBytes(table), () =>
+      readTopicLimits(
+        environment.kafka,
+        table.map(({ name }) => name),
+      ),
+    ),
     codecs,
     health,
     metrics,
@@ -188,8 +199,9 @@ const assemble = async (
     const firstSeen = redisFirstSeen({
       redis,
       topicPrefix: prefix,
-      onDegraded: (error) => {
+      onDegraded: (error, undeduped) => {
         health.degraded('redis', error.message);
+        metrics.undeduped.inc(undeduped);
       },
       onRecovered: () => {
         health.recovered('redis');
@@ -262,6 +274,14 @@ const assemble = async (
         { receiptLog: postgresReceiptLog(database, attemptsConsumer) },
         { maxBatch: 500, maxInFlight: 1 },
       );
+    const inquiries = new ProviderInquiries({
+      environment: options.environment,
+      unusable: (provider, error) => {
+        log.error({ provider, err: asError(error) }, 'provider cannot be asked: its attempts wait');
+      },
+    });
+    closers.push(() => inquiries.close());
+    worker.add(resolving(topics, delivery), { inquiries }, { maxBatch: 500, maxInFlight: 1_000 });
     const receiptProducer = new ReceiptProducer(client, topics.receipts);
     await receiptProducer.open();
     closers.push(() => receiptProducer.close());

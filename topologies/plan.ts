@@ -4,6 +4,7 @@ import { memoryCodecs } from '../schemas/topic-codecs.js';
 import { intake, sending } from './delivery.js';
 import { describeTopologies, type TaskDescription } from './describe.js';
 import { measurement, receiving } from './measurement.js';
+import { resolving } from './resolution.js';
 import { DEFAULT_PARTITIONS } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
@@ -27,6 +28,7 @@ export const plan = ({
   return describeTopologies([
     ...lanes.flatMap((lane) => [intake(lane, topics, options), sending(lane, topics, options)]),
     receiving(topics),
+    resolving(topics, options),
     measurement(topics, {
       feedbackPartitions: DEFAULT_PARTITIONS,
       partialsPartitions: DEFAULT_PARTITIONS,

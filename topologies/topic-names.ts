@@ -45,6 +45,7 @@ export const topicNames = (prefix: string) =>
       claims: (lane: Lane) => `${prefix}internal.claims.${lane}`,
       claimsRetry: (lane: Lane) => `${prefix}internal.claims-retry.${lane}`,
       unknown: `${prefix}internal.unknown`,
+      unknownWaiting: `${prefix}internal.unknown.waiting`,
       windowsOpen: `${prefix}internal.windows.open`,
       windowsPartials: `${prefix}internal.windows.partials`,
       windowsMerging: `${prefix}internal.windows.merging`,

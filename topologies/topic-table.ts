@@ -167,6 +167,7 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
     internal(names.internal.unknown, COMPACT),
+    internal(names.internal.unknownWaiting, COMPACT),
     internal(names.internal.windowsOpen, COMPACT),
     internal(names.internal.windowsPartials, keep(1)),
     internal(names.internal.windowsMerging, COMPACT),
@@ -177,6 +178,10 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
     }),
   ];
 };
+
+/** max.message.bytes by topic. */
+export const maxBytes = (table: readonly TopicSpec[]): ReadonlyMap<string, number> =>
+  new Map(table.map(({ name, config }) => [name, Number(config['max.message.bytes'])]));
 
 /** The topics that have a schema, as the registry and the codecs want them. */
 export const topicSchemas = (table: readonly TopicSpec[]): readonly TopicSchema[] =>

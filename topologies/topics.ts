@@ -6,10 +6,12 @@ import { retryDelayOf } from '../processors/send/retry.js';
 import type { MergeState } from '../processors/windows/merge-state.js';
 import type { WindowPartial } from '../processors/windows/partial.js';
 import { mergingCodec, openCodec, partialsCodec } from '../processors/windows/window-codec.js';
+import type { Resend, Waiting } from '../processors/unknown/contract.js';
+import { waitingCodec } from '../processors/unknown/waiting-codec.js';
 import type { WindowPartials } from '../processors/windows/partials.js';
 import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
-import type { Lane, MessageRouted } from '../schemas/generated/records.js';
+import { LANES, type Lane, type MessageRouted } from '../schemas/generated/records.js';
 import { idBatchCodec } from '../schemas/id-batch.js';
 import { internalJson } from '../schemas/internal-codec.js';
 import type { Codec, Topic, TopicFamily } from '../schemas/record.js';
@@ -88,6 +90,33 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     };
   };
 
+  /** To the retry topic of a record's own lane: written only. */
+  const resend = (): TopicFamily<Resend> => {
+    const all = LANES.flatMap((of) =>
+      RETRY_DELAYS.map((delay) => {
+        const { name, codec } = topic('MessageRouted', names.retry(delay, of));
+        const value: Topic<Resend> = {
+          name,
+          codec: {
+            encode: ({ routed }) => codec.encode(routed),
+            decode: (bytes) => ({ lane: of, routed: codec.decode(bytes) }),
+          },
+        };
+        return { of, delayMs: RETRY_DELAY_MS[delay], topic: value };
+      }),
+    );
+    return {
+      all: all.map((one) => one.topic),
+      pick: ({ lane: wanted, routed }) => {
+        const delayMs = retryDelayOf(routed);
+        const found = all.find((one) => one.of === wanted && one.delayMs === delayMs);
+        if (found === undefined)
+          throw new PipelineError('defect', `no retry topic of ${wanted} waits ${delayMs} ms`);
+        return found.topic;
+      },
+    };
+  };
+
   const unknownCodec = codecs.of('MessageRouted', names.retry('5s', 'p0'));
   return {
     names,
@@ -121,7 +150,13 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     unknownResolved: {
       name: names.internal.unknown,
       codec: unknownCodec as Codec<MessageRouted | null>,
+      tombstones: true,
     } satisfies Topic<MessageRouted | null>,
+    unknownWaiting: {
+      name: names.internal.unknownWaiting,
+      codec: waitingCodec(unknownCodec),
+    } satisfies Topic<Waiting>,
+    resend: resend(),
     /** feedback and refused as settle reads them: the few fields that mean money. */
     settled: [
       {

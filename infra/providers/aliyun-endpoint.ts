@@ -34,6 +34,10 @@ export class AliyunEndpoints {
     outgoing: ServerResponse,
   ): Promise<void> {
     const parameters = await parametersOf(incoming);
+    if (parameters.get('Action') === 'QuerySendDetails') {
+      this.#queried(endpoint, incoming.method ?? '', parameters, outgoing);
+      return;
+    }
     const reference = parameters.get('OutId') ?? '';
     const now = Date.now();
     const asked = { endpoint: endpoint.name, reference, at: now, ...endpoint.ask(reference) };
@@ -54,6 +58,7 @@ export class AliyunEndpoints {
       refuse(checked.code, checked.status, checked.message);
       return;
     }
+    if (checked.action !== 'SendSms') return;
     if (endpoint.throttled(now)) {
       refuse('Throttling.User', 400);
       return;
@@ -73,6 +78,33 @@ export class AliyunEndpoints {
     this.#journal(asked, 'OK', bizId);
     const latencyMs = fate.delayMs('latency', behaviour.latencyMs);
     reply(outgoing, 200, aliyunAnswer('OK', 'OK', bizId), latencyMs);
+  }
+
+  #queried(
+    endpoint: Endpoint,
+    method: string,
+    parameters: URLSearchParams,
+    outgoing: ServerResponse,
+  ): void {
+    const { name, behaviour } = endpoint;
+    const now = Date.now();
+    const note = (answer: string): void => {
+      this.#options.journal.add({ kind: 'queried', at: now, endpoint: name, answer });
+    };
+    if (behaviour.outage !== 'none') {
+      note(behaviour.outage);
+      away(behaviour.outage, outgoing);
+      return;
+    }
+    const checked = this.#gateway.check(method, parameters, now);
+    if (!checked.ok) {
+      note(checked.code);
+      reply(outgoing, checked.status, aliyunAnswer(checked.code, checked.message, null));
+      return;
+    }
+    if (checked.action !== 'QuerySendDetails') return;
+    note('OK');
+    reply(outgoing, 200, endpoint.sent.answer(checked.request, now));
   }
 
   #journal(
@@ -97,15 +129,25 @@ export class AliyunEndpoints {
 
   #report(
     fate: Fate,
-    { name, behaviour: { receipts } }: Endpoint,
+    { name, sent, behaviour: { receipts } }: Endpoint,
     { outId, phoneNumber }: SendSms,
     bizId: string,
     acceptedAt: number,
   ): void {
     const { pusher, timeFactor, callback } = this.#options;
+    const error = fate.pick('receipt error', receipts.errors);
+    const late = fate.roll('late') < receipts.late;
+    const afterMs = late ? receipts.lateMs : fate.delayMs('receipt', receipts.delayMs);
+    sent.add({
+      outId,
+      phoneNumber,
+      acceptedAt,
+      reportedAt: acceptedAt + afterMs * timeFactor,
+      success: error === null,
+      code: error ?? 'DELIVERED',
+    });
     const url = callback(name);
     if (url === null || fate.roll('lost') < receipts.lost) return;
-    const error = fate.pick('receipt error', receipts.errors);
     const receipt = {
       endpoint: name,
       reference: outId,
@@ -115,8 +157,6 @@ export class AliyunEndpoints {
       code: error ?? 'DELIVERED',
       acceptedAt,
     };
-    const late = fate.roll('late') < receipts.late;
-    const afterMs = late ? receipts.lateMs : fate.delayMs('receipt', receipts.delayMs);
     pusher.push(receipt, url, afterMs * timeFactor);
     if (fate.roll('duplicate') < receipts.duplicate)
       pusher.push(receipt, url, (afterMs + fate.delayMs('again', receipts.delayMs)) * timeFactor);

@@ -6,8 +6,19 @@ export interface SendSms {
   readonly phoneNumber: string;
 }
 
+/** What a checked QuerySendDetails request asks for. */
+export interface QuerySendDetails {
+  readonly phoneNumber: string;
+  /** yyyyMMdd, Beijing. */
+  readonly sendDate: string;
+  readonly pageSize: number;
+  /** From 1. */
+  readonly page: number;
+}
+
 export type Checked =
-  | { readonly ok: true; readonly request: SendSms }
+  | { readonly ok: true; readonly action: 'SendSms'; readonly request: SendSms }
+  | { readonly ok: true; readonly action: 'QuerySendDetails'; readonly request: QuerySendDetails }
   | {
       readonly ok: false;
       readonly status: number;
@@ -59,9 +70,11 @@ export class AliyunGateway {
       return refused(400, 'SignatureNonceUsed', 'Specified signature nonce was used already.');
     if (this.#nonces.size >= MAX_NONCES) this.#nonces.clear();
     this.#nonces.add(get('SignatureNonce'));
-    if (get('Action') !== 'SendSms' || get('Version') !== '2017-05-25')
-      return refused(404, 'InvalidAction.NotFound', 'Specified api is not found.');
-    return checkSms(get);
+    if (get('Version') === '2017-05-25') {
+      if (get('Action') === 'SendSms') return checkSms(get);
+      if (get('Action') === 'QuerySendDetails') return checkQuery(get);
+    }
+    return refused(404, 'InvalidAction.NotFound', 'Specified api is not found.');
   }
 
   #signature(method: string, parameters: URLSearchParams): string {
@@ -84,7 +97,23 @@ const checkSms = (get: (name: string) => string): Checked => {
   if (!/^SMS_\w+$/.test(get('TemplateCode'))) return business('isv.SMS_TEMPLATE_ILLEGAL');
   if (!isObject(get('TemplateParam'))) return business('isv.INVALID_JSON_PARAM');
   if (get('OutId').length >= 256) return business('isv.PARAM_LENGTH_LIMIT');
-  return { ok: true, request: { outId: get('OutId'), phoneNumber: numbers[0] ?? '' } };
+  return {
+    ok: true,
+    action: 'SendSms',
+    request: { outId: get('OutId'), phoneNumber: numbers[0] ?? '' },
+  };
+};
+
+const checkQuery = (get: (name: string) => string): Checked => {
+  const [pageSize, page] = [Number(get('PageSize')), Number(get('CurrentPage'))];
+  if (get('PhoneNumber') === '') return business('isv.MOBILE_NUMBER_ILLEGAL');
+  if (!/^\d{8}$/.test(get('SendDate'))) return business('isv.INVALID_PARAMETERS');
+  if (!(pageSize >= 1 && pageSize <= 50 && page >= 1)) return business('isv.INVALID_PARAMETERS');
+  return {
+    ok: true,
+    action: 'QuerySendDetails',
+    request: { phoneNumber: get('PhoneNumber'), sendDate: get('SendDate'), pageSize, page },
+  };
 };
 
 /** The service's own refusals come with HTTP 200. */

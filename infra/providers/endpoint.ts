@@ -1,9 +1,12 @@
 import type { Behaviour, Change } from './behaviour.js';
 import { changed } from './behaviour.js';
+import { SentMessages } from './sent.js';
 
 /** One simulated endpoint: its present behaviour, and what it remembers of those who asked. */
 export class Endpoint {
   readonly name: string;
+  /** What it accepted, for queries. */
+  readonly sent = new SentMessages();
   readonly #defaults: Behaviour;
   #behaviour: Behaviour;
   #timers: NodeJS.Timeout[] = [];

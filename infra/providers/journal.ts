@@ -20,6 +20,14 @@ export type Entry =
       readonly repeated: boolean;
     }
   | {
+      /** QuerySendDetails: asked what became of messages. */
+      readonly kind: 'queried';
+      readonly at: number;
+      readonly endpoint: string;
+      /** The provider's code, or the outage. */
+      readonly answer: string;
+    }
+  | {
       readonly kind: 'receipt';
       readonly at: number;
       readonly endpoint: string;

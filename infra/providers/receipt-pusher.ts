@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import type { Journal } from './journal.js';
+import { beijing } from './sent.js';
 
 /** A receipt as the carrier pushes it. */
 export interface Receipt {
@@ -149,7 +150,3 @@ const wire = (receipt: Receipt) => ({
 });
 
 const tickOf = (at: number): number => Math.floor(at / TICK_MS);
-
-/** Wall clock of UTC+8. */
-const beijing = (at: number): string =>
-  new Date(at + 8 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');

@@ -28,7 +28,7 @@ export type Release = Pick<Sighting, 'key' | 'at'>;
 /** The global dedupe layer: Redis. It is a cache; without it direct mode still dedupes by messageId. */
 export interface FirstSeen {
   /**
-   * One call a batch. Answers in order: who was first; null where the layer is away (degraded, never waits long).
+   * One call a batch. Answers in order: who was first; null where the layer is away (degraded: after it was given 2 s, later at once).
    * The same key twice in a batch: the earlier one is first.
    */
   readonly claim: (

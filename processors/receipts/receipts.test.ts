@@ -283,12 +283,14 @@ test.each<Row>([
       currency: 'CNY',
     },
   });
-  expect(feedback?.feedbackId).toBe(feedbackId(ATTEMPT, expected.state));
+  expect(feedback?.feedbackId).toBe(
+    feedbackId(ATTEMPT, expected.state === 'unknown' ? 'unknown.end' : expected.state),
+  );
   expect(decision.emit?.[0]?.key).toBe('producer-key');
   if (expected.resolves === true)
     expect(resolvedOf(decision)).toEqual({
       to: 'unknown',
-      key: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|2',
+      key: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|2|p2',
       value: null,
     });
   else expect(resolvedOf(decision)).toBeUndefined();

@@ -4,7 +4,7 @@ import type { ProviderReceipt } from '../../schemas/generated/records.js';
 import { channelsOf, templatesOf } from '../configuration.js';
 import { feedbackId } from '../feedback-id.js';
 import type { Decision, Processor, View } from '../processor.js';
-import { attemptKey } from '../send/attempt-key.js';
+import { unknownKey } from '../send/attempt-key.js';
 import { amounts } from './amounts.js';
 import type { Receipts } from './contract.js';
 import type { AttemptRow } from './receipt-log.js';
@@ -94,7 +94,8 @@ const changed = (
   const { money, resolves, ...known } = transition;
   const template = templatesOf(tables.config).get(row.templateId);
   const value = {
-    feedbackId: feedbackId(row, transition.state),
+    // An attempt may have been `unknown` before without an end, with its next one under way.
+    feedbackId: feedbackId(row, transition.state === 'unknown' ? 'unknown.end' : transition.state),
     tenantId: row.tenantId,
     messageId: row.messageId,
     generation: row.generation,
@@ -120,7 +121,9 @@ const changed = (
     emit: [
       // The producer's key: post and reverse of one message must stay in order.
       { to: 'feedback', key: row.key, value },
-      ...(resolves ? [{ to: 'unknown' as const, key: attemptKey(row), value: null }] : []),
+      ...(resolves
+        ? [{ to: 'unknown' as const, key: unknownKey(row, row.lane), value: null }]
+        : []),
     ],
   };
 };

@@ -7,7 +7,7 @@ import type {
 } from '../../schemas/generated/records.js';
 import { channelsOf } from '../configuration.js';
 import type { Decision, View } from '../processor.js';
-import { attemptKey, attemptOf } from './attempt-key.js';
+import { attemptOf, unknownKey } from './attempt-key.js';
 import type { Claim } from './claim.js';
 import type { Send } from './contract.js';
 import type { Outcome, OutcomeRule } from './outcomes.js';
@@ -127,7 +127,7 @@ const held = (ended: Ended, failure: FailureClass | null, options: SendOptions):
       { state: 'held', class: failure, terminal: false, settlement: noSettlement(routed) },
       options,
     ),
-    { to: 'unknown', key: attemptKey(attemptOf(routed)), value: routed },
+    { to: 'unknown', key: unknownKey(attemptOf(routed), options.lane), value: routed },
   ];
 };
 

@@ -77,7 +77,7 @@ export interface Send extends Contract {
     readonly retry: MessageRouted;
     readonly parked: Parked;
     readonly refused: MessageRefused;
-    /** internal.unknown, key tenant|messageId|generation|attempt. */
+    /** internal.unknown, key tenant|messageId|generation|attempt|lane. */
     readonly unknown: MessageRouted;
     /** Late answers: what a call said after its partition was lost. */
     readonly receipts: ProviderReceipt;

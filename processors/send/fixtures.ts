@@ -25,6 +25,7 @@ export const provider = (change: Partial<ProviderConfig> = {}): ProviderConfig =
   billing: 'on_delivery',
   dedupesOnKey: false,
   unknownOutcome: 'receipt',
+  receiptHorizonMs: 259_200_000,
   receipts: true,
   timeoutMs: 4_000,
   concurrency: 64,

@@ -78,7 +78,7 @@ test('claims, and only then calls: one transaction holds the claim, the call fol
       startBy: NOW + 2_000,
       deadline: NOW + 4_000,
       rateFactor: 1,
-      reference: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1',
+      reference: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1|p1',
       idempotencyKey: 'acme-0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c-0-1',
       template: { codes: { first: 'SMS_1' } },
     },
@@ -283,7 +283,7 @@ test.each(['timeout', 'unknown'] as const)(
     });
     expect(one(decision, 'unknown')).toEqual(value);
     expect(decision.emit?.find(({ to }) => to === 'unknown')?.key).toBe(
-      'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1',
+      'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1|p1',
     );
   },
 );
@@ -352,7 +352,7 @@ test.each([
   expect(one(decision, 'feedback')).toMatchObject({
     state: 'held',
     attempt: 2,
-    sequence: 3,
+    sequence: 4,
     settlement: { kind: 'none' },
   });
   expect(one(decision, 'unknown').attempt).toBe(2);

@@ -1,7 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { MessageRouted } from '../../schemas/generated/records.js';
 import type { Decision } from '../processor.js';
-import { attemptKey, attemptOf } from './attempt-key.js';
+import { attemptOf, unknownKey } from './attempt-key.js';
 import type { Claim } from './claim.js';
 import type { Send } from './contract.js';
 import { feedbackOn, refusalOf } from './records.js';
@@ -79,8 +79,8 @@ export const giveUp = (
     options,
   );
   return [
-    // That attempt's own number is taken by its outcome.
-    { to: 'feedback', key, value: { ...held, sequence: routed.attempt } },
-    { to: 'unknown', key: attemptKey(attemptOf(last)), value: last },
+    // That attempt's own number is taken by its outcome, the next by "unknown" where a query found nothing.
+    { to: 'feedback', key, value: { ...held, sequence: routed.attempt + 1 } },
+    { to: 'unknown', key: unknownKey(attemptOf(last), options.lane), value: last },
   ];
 };

@@ -92,7 +92,7 @@ const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): Ac
   });
   const tasksNamed =
     role === 'settle'
-      ? ['settle', 'receipts', 'attempts']
+      ? ['settle', 'receipts', 'attempts', 'unknown']
       : role === 'windows'
         ? ['windows', 'influx']
         : [role];
@@ -100,7 +100,8 @@ const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): Ac
     ...topics.map((name) =>
       topic(role, name, [
         ...(reads.has(name) ? (['Read'] as const) : []),
-        ...(writes.has(name) ? (['Write'] as const) : []),
+        // Its max.message.bytes: what is larger becomes a dead letter.
+        ...(writes.has(name) ? (['Write', 'DescribeConfigs'] as const) : []),
         'Describe',
       ]),
     ),

@@ -15,6 +15,11 @@ const UNIQUE_VIOLATION = '23505';
 
 /** Invalid authorization specification, invalid password (class 28). */
 const CREDENTIALS = /^28...$/;
+/**
+ * What a statement's values are refused for: data exceptions (22), integrity constraints (23), an index row or the like
+ * that is too large (54). One row of a set is enough: whoever asked finds out which.
+ */
+const VALUES_REFUSED = /^(22|23|54)...$/;
 
 const isPassing = (cause: unknown): boolean => {
   // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.
@@ -40,11 +45,18 @@ export const postgresError = (thrown: unknown): PipelineError => {
       `Postgres refuses our credentials: ${message}. Check DATABASE_URL, DATABASE_USERNAME and DATABASE_PASSWORD`,
       thrown,
     );
-  return isPassing(thrown)
-    ? new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown)
-    : new PipelineError(
-        'postgres_refused',
-        `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
-        thrown,
-      );
+  if (isPassing(thrown))
+    return new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown);
+  // Its message may quote the value: the SQLSTATE and the constraint's name do not.
+  if (thrown instanceof DatabaseError && VALUES_REFUSED.test(thrown.code ?? ''))
+    return new PipelineError(
+      'row_refused',
+      `Postgres refuses a row: SQLSTATE ${thrown.code ?? ''}${thrown.constraint === undefined ? '' : `, constraint ${thrown.constraint}`}`,
+      thrown,
+    );
+  return new PipelineError(
+    'postgres_refused',
+    `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
+    thrown,
+  );
 };

@@ -25,6 +25,7 @@ export const aliyunConfig = (
   billing: 'on_delivery',
   dedupesOnKey: false,
   unknownOutcome: 'receipt',
+  receiptHorizonMs: 259_200_000,
   receipts: true,
   timeoutMs: 2_000,
   concurrency: 8,

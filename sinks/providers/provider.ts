@@ -72,6 +72,33 @@ export interface ReceiptFormat {
   readonly acknowledgement: string;
 }
 
+/** What became of an attempt whose outcome nobody knows? */
+export interface Inquiry {
+  readonly routed: MessageRouted;
+  /** As it was submitted. */
+  readonly reference: string;
+  readonly idempotencyKey: string;
+  /** When we gave up on its answer: it was submitted between `routed.routedAt` and this. */
+  readonly heldAt: EpochMs;
+  /** No answer by then: none. */
+  readonly deadline: EpochMs;
+}
+
+export type Finding =
+  | {
+      readonly kind: 'reported';
+      readonly state: 'accepted' | 'delivered' | 'failed';
+      readonly class: FailureClass | null;
+      readonly providerCode: string | null;
+      readonly providerMessageId: string | null;
+      readonly units: number | null;
+      /** The provider's own time; 0 where it names none. */
+      readonly reportedAt: EpochMs;
+    }
+  /** It looked, and has no such attempt (yet). */
+  | { readonly kind: 'not_found' }
+  | { readonly kind: 'no_answer'; readonly code: string | null };
+
 /** One provider, as configured. */
 export interface Provider {
   /** Messages in one call. */
@@ -80,6 +107,8 @@ export interface Provider {
    * Calls once, never retries, never rejects for the provider's failure: that is an outcome.
    */
   readonly submit: (batch: readonly Submission[]) => Promise<Submitted>;
+  /** Asks what became of one; never rejects for the provider's failure. Absent: its protocol has no such question. */
+  readonly query?: (inquiry: Inquiry) => Promise<Finding>;
   /** Drops idle connections; calls under way end by themselves. */
   readonly close: () => Promise<void>;
 }

@@ -12,12 +12,18 @@ export interface RedisOptions {
   readonly key?: string | undefined;
   /** Called on each loss of the connection and failed command; must not throw. */
   readonly onTrouble?: (error: Error) => void;
-  /** Default 250: a batch does not wait longer. An operator's command may. */
+  /** Default 2,000: a batch does not wait longer. An operator's command may. */
   readonly commandTimeoutMs?: number;
 }
 
-/** Redis answers a batch within a few milliseconds; later than that, the lane goes on without it. */
-const COMMAND_TIMEOUT_MS = 250;
+/**
+ * Redis answers a batch within a few milliseconds. A loaded machine makes it, or our own thread, stand still for
+ * hundreds: with a bound of 250 ms a pause of ours alone let whole batches pass undeduped, as a timer that ran out
+ * comes before an answer that has arrived.
+ */
+export const PATIENCE_MS = 2_000;
+/** How long a hung server is given to close its side. */
+const DISCONNECT_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_MS = 1_000;
 const MAX_BACKOFF_MS = 2_000;
 
@@ -61,14 +67,14 @@ export const refuseRefusal = async (redis: Redis): Promise<void> => {
  * itself, for ever.
  */
 export const connectRedis = (options: RedisOptions): Redis => {
-  const { url, onTrouble = () => undefined, commandTimeoutMs = COMMAND_TIMEOUT_MS } = options;
+  const { url, onTrouble = () => undefined, commandTimeoutMs = PATIENCE_MS } = options;
   const redis = new Redis(url, {
     ...redisTls(options),
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: commandTimeoutMs,
     // A hung server does not close its side.
-    disconnectTimeout: COMMAND_TIMEOUT_MS,
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     enableOfflineQueue: false,
     // Commands that were under way when the connection broke fail; sent again late they would answer nobody.
     maxRetriesPerRequest: 0,

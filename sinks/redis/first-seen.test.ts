@@ -38,11 +38,19 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  const keys = await admin.keys(`${prefix}*`);
+  const keys = await ownKeys(`${prefix}*`);
   if (keys.length > 0) await admin.del(keys);
   redis.disconnect();
   admin.disconnect();
 });
+
+/** In steps: KEYS would hold up everyone else's commands on a full server. */
+const ownKeys = async (pattern: string): Promise<string[]> => {
+  const found: string[] = [];
+  for await (const keys of admin.scanStream({ match: pattern, count: 10_000 }))
+    found.push(...(keys as string[]));
+  return found;
+};
 
 const id = (n: number) => messageId(`0190a000-0000-7000-8000-${String(n).padStart(12, '0')}`);
 
@@ -117,7 +125,7 @@ test('two tenants with the same messageId or the same idempotency key never meet
 test('forgets a key after the span, counted from its first acceptance', async () => {
   await claim(sighting(1, 10));
   await claim(sighting(1, 11));
-  const [key] = await admin.keys(`${prefix}seen:*`);
+  const [key] = await ownKeys(`${prefix}seen:*`);
   const left = await admin.pttl(key ?? '');
   expect(left).toBeGreaterThan(HOUR_MS - 60_000);
   expect(left).toBeLessThanOrEqual(HOUR_MS);
@@ -145,21 +153,32 @@ test('survives a Redis that forgot its scripts', async () => {
 });
 
 describe('Redis away', () => {
-  test('a killed connection costs one answer at most, and is dialled anew', async () => {
+  test('a killed connection is dialled anew, and costs no answer', async () => {
     await claim(sighting(1, 10));
     await admin.client('KILL', 'ID', await redis.client('ID'));
-    // Whether the next call is in time to see the break is chance; that it ends in an answer is not.
-    const deadline = Date.now() + 5_000;
-    let answer = await claim(sighting(1, 11));
-    while (answer[0] === null && Date.now() < deadline) {
-      await once(redis, 'ready', { signal: AbortSignal.timeout(5_000) });
-      answer = await claim(sighting(1, 11));
-    }
-    expect(answer).toEqual(firsts(sighting(1, 10)));
-    expect(onRecovered.mock.calls.length).toBe(Math.min(onDegraded.mock.calls.length, 1));
+    expect(await claim(sighting(1, 11))).toEqual(firsts(sighting(1, 10)));
+    expect(onDegraded).not.toHaveBeenCalled();
   });
 
-  test('nobody listens: null facts at once, and it says so', async () => {
+  test('slow is not away: an answer that takes a second is waited for', async () => {
+    await claim(sighting(1, 10));
+    await admin.client('PAUSE', 1_000, 'ALL');
+    expect(await claim(sighting(1, 11))).toEqual(firsts(sighting(1, 10)));
+    expect(onDegraded).not.toHaveBeenCalled();
+  });
+
+  test('our own thread standing still is not Redis being away', async () => {
+    await claim(sighting(1, 10));
+    const asked = claim(sighting(1, 11));
+    setImmediate(() => {
+      const end = performance.now() + 600;
+      while (performance.now() < end);
+    });
+    expect(await asked).toEqual(firsts(sighting(1, 10)));
+    expect(onDegraded).not.toHaveBeenCalled();
+  });
+
+  test('nobody listens: given its time once, then null facts at once, and it says how many', async () => {
     const closed = createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
@@ -172,8 +191,11 @@ describe('Redis away', () => {
     for (let n = 0; n < 20; n += 1)
       expect(await claim(sighting(1, n), sighting(2, n))).toEqual([null, null]);
     await firstSeen.release([sighting(1, 0)]);
-    expect(performance.now() - from).toBeLessThan(1_500);
-    expect(onDegraded).toHaveBeenCalledWith(expect.objectContaining({ code: 'redis_unavailable' }));
+    expect(performance.now() - from).toBeLessThan(3_500);
+    expect(onDegraded).toHaveBeenCalledWith(
+      expect.objectContaining({ code: 'redis_unavailable' }),
+      2,
+    );
   });
 
   test('Redis hangs: one time-out, then null facts at once until it answers again', async () => {
@@ -201,7 +223,7 @@ describe('Redis away', () => {
       hung = true;
       const from = performance.now();
       for (let n = 0; n < 20; n += 1) expect(await claim(sighting(1, n))).toEqual([null]);
-      expect(performance.now() - from).toBeLessThan(1_500);
+      expect(performance.now() - from).toBeLessThan(4_500);
       hung = false;
       await vi.waitFor(
         async () => {

@@ -7,6 +7,7 @@ import type { PipelineError } from '../../schemas/error.js';
 import type { MessageId } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { projectRoot } from '../../schemas/root.js';
+import { PATIENCE_MS } from './client.js';
 import { pack, unpack } from './packing.js';
 import { redisError } from './redis-error.js';
 
@@ -25,11 +26,14 @@ export interface FirstSeenOptions {
   readonly redis: Redis;
   /** TOPIC_PREFIX: installations that share a Redis never meet. */
   readonly topicPrefix: string;
-  /** The layer is away: dedupe goes on without it. Called at most once a batch. */
-  readonly onDegraded: (error: PipelineError) => void;
+  /** The layer is away: dedupe goes on without it. Called at most once a batch, with how many records it concerns. */
+  readonly onDegraded: (error: PipelineError, undeduped: number) => void;
   /** It answered again after having been away. */
   readonly onRecovered: () => void;
 }
+
+/** Between tries while Redis is given its time: it is loading, or its connection is dialled anew. */
+const AGAIN_MS = 25;
 
 interface Script {
   readonly text: string;
@@ -88,27 +92,43 @@ export const redisFirstSeen = ({
     }
   };
 
-  /** Null where Redis is away. Only a refusal (wrong password, no scripts) stops the process: a person must act. */
+  /** Redis hangs: dial anew, so that the next batches fail at once instead of each waiting for its time-out. */
+  const hangUp = (): void => {
+    if (redis.status !== 'ready' || hangingUp) return;
+    hangingUp = true;
+    redis.disconnect(true);
+  };
+
+  /**
+   * Null where Redis is away. One that is slow, restarts or lost its connection is given PATIENCE_MS first: what
+   * passes without it may pass twice. Once it is known to be away nobody waits for it.
+   * Only a refusal (wrong password, no scripts) stops the process: a person must act.
+   */
   const tryRun = async (
+    records: number,
     ...call: Parameters<typeof run>
   ): Promise<{ readonly reply: unknown } | null> => {
-    try {
-      const reply = await run(...call);
-      if (degraded) onRecovered();
-      degraded = false;
-      return { reply };
-    } catch (cause) {
-      const error = refusal ?? redisError(cause);
-      if (error.verdict !== 'retry') throw error;
-      degraded = true;
-      dialled = undefined;
-      // Redis hangs: dial anew, so that the next batches fail at once instead of each waiting for its time-out.
-      if (redis.status === 'ready' && !hangingUp) {
-        hangingUp = true;
-        redis.disconnect(true);
+    const until = performance.now() + (degraded ? 0 : PATIENCE_MS);
+    for (;;) {
+      try {
+        const reply = await run(...call);
+        if (degraded) onRecovered();
+        degraded = false;
+        return { reply };
+      } catch (cause) {
+        const error = refusal ?? redisError(cause);
+        if (error.verdict !== 'retry') throw error;
+        dialled = undefined;
+        // Another task may have found out meanwhile.
+        if (!degraded && performance.now() < until) {
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+          continue;
+        }
+        degraded = true;
+        hangUp();
+        onDegraded(error, records);
+        return null;
       }
-      onDegraded(error);
-      return null;
     }
   };
 
@@ -119,7 +139,13 @@ export const redisFirstSeen = ({
       spanMs: number,
     ): Promise<readonly (First | null)[]> {
       const { topics, packed } = pack(sightings);
-      const answer = await tryRun(firstSeen, [prefix, spanMs, topics.length, ...topics, packed]);
+      const answer = await tryRun(sightings.length, firstSeen, [
+        prefix,
+        spanMs,
+        topics.length,
+        ...topics,
+        packed,
+      ]);
       if (answer === null) return sightings.map(() => null);
       const firsts: First[] = [...sightings];
       const found = answer.reply as readonly (number | Buffer)[];
@@ -132,7 +158,8 @@ export const redisFirstSeen = ({
 
     async release(releases: readonly Release[]): Promise<void> {
       const { topics, packed } = pack(releases);
-      await tryRun(releasing, [prefix, topics.length, ...topics, packed]);
+      // No record passes undeduped for want of this: its key stays taken.
+      await tryRun(0, releasing, [prefix, topics.length, ...topics, packed]);
     },
   };
 };

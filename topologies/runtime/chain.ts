@@ -11,10 +11,12 @@ import {
   topicsOf,
 } from '../topology.js';
 import { deadLetter } from './dead-letters.js';
+import { gatherAll } from './gather.js';
 import type { PartitionId, RawRecord, Write } from './raw-record.js';
 import { partitionId } from './raw-record.js';
 import { IdSetStore } from './id-set-store.js';
 import { StagedStore } from './state-store.js';
+import { sizeOf, type TopicLimits } from './topic-limits.js';
 import type { GlobalTable } from '../../processors/processor.js';
 
 /** A record that the chain's first stage takes, decoded. */
@@ -153,7 +155,8 @@ export class ChainRun {
       const facts =
         processor.gather === null
           ? null
-          : await processor.gather(
+          : await gatherAll(
+              processor.gather,
               batch.map(({ record }) => record),
               stage.ports,
               { now, state: {}, tables: stage.tables },
@@ -161,7 +164,11 @@ export class ChainRun {
       this.taken.set(stage.name, batch.length);
       for (const [index, passage] of batch.entries()) {
         const { record, shard, raw, ids } = passage;
-        const decision = this.decide(stage, record, facts?.[index], shard, raw);
+        const fact = facts?.[index];
+        const decision =
+          fact?.kind === 'poison'
+            ? this.bury(stage, record, raw, fact.error, this.view(stage, shard))
+            : this.decide(stage, record, fact?.fact, shard, raw);
         for (const next of this.accept(stage, decision, shard, passage)) {
           append(waiting, next.stage, { record: next.record, shard, raw, ids });
         }
@@ -174,13 +181,13 @@ export class ChainRun {
     this.touched.add(shard);
     const { answered } = stage.definition.processor;
     if (answered === undefined) throw new PipelineError('defect', `${stage.name} takes no answers`);
-    this.accept(stage, encoded(stage, answered(answer, this.view(stage, shard)), null), shard);
+    this.accept(stage, this.encoded(stage, answered(answer, this.view(stage, shard)), null), shard);
   }
 
   /** An answer whose partition has gone to another worker: no state, no offset, but written down. */
   late(stage: ChainStage, shard: Shard, answer: AnyAnswer): void {
     const decision = stage.definition.processor.late?.(answer);
-    if (decision !== undefined) this.accept(stage, encoded(stage, decision, null), shard);
+    if (decision !== undefined) this.accept(stage, this.encoded(stage, decision, null), shard);
   }
 
   /** Timers (`tick`), or what a former owner left open (`restored`). */
@@ -192,7 +199,7 @@ export class ChainRun {
       const decision = run(this.view(stage, shard));
       if (isNothing(decision)) continue;
       this.touched.add(shard);
-      this.accept(stage, encoded(stage, decision, null), shard);
+      this.accept(stage, this.encoded(stage, decision, null), shard);
     }
   }
 
@@ -202,7 +209,7 @@ export class ChainRun {
       const { flush } = stage.definition.processor;
       if (flush !== undefined) {
         for (const shard of this.touched) {
-          this.accept(stage, encoded(stage, flush(this.view(stage, shard)), null), shard);
+          this.accept(stage, this.encoded(stage, flush(this.view(stage, shard)), null), shard);
         }
       }
     }
@@ -228,7 +235,7 @@ export class ChainRun {
     const { processor } = stage.definition;
     const view = this.view(stage, shard);
     try {
-      return encoded(stage, processor.decide(record, fact, view), { record, raw });
+      return this.encoded(stage, processor.decide(record, fact, view), { record, raw });
     } catch (thrown) {
       const error = asError(thrown);
       if (error instanceof PipelineError && error.verdict !== 'dead-letter') throw error;
@@ -236,7 +243,10 @@ export class ChainRun {
     }
   }
 
-  /** A dead letter, and what the stage says must go with it (a refusal that voids money). */
+  /**
+   * A dead letter, and what the stage says must go with it (a refusal that voids money). decide is pure: what throws
+   * once throws again, so it is not tried again; what gather asks was (gather.ts).
+   */
   private bury(
     stage: ChainStage,
     record: AnyRecord,
@@ -245,10 +255,21 @@ export class ChainRun {
     view: AnyView,
   ): Encoded {
     const code = error instanceof PipelineError ? error.code : 'undecidable';
-    this.writes.push(deadLetter(raw, this.options.deadLetters, stage.name, code, error.message));
     this.options.metrics.deadLetters(stage.name, code);
     const { failed } = stage.definition.processor;
-    return encoded(stage, failed?.(record, error, view) ?? {}, { record, raw });
+    let withIt: Encoded = { decision: {}, outputs: [] };
+    let message = error.message;
+    try {
+      withIt = this.encoded(stage, failed?.(record, error, view) ?? {}, { record, raw });
+    } catch (thrown) {
+      // Not even that can be said: the record must not stop its partition for it. A person finds it here.
+      message = `${message}; and its refusal: ${asError(thrown).message}`;
+    }
+    const { deadLetters, limits } = this.options;
+    this.writes.push(
+      deadLetter(raw, deadLetters, stage.name, code, message, limits?.of(deadLetters)),
+    );
+    return withIt;
   }
 
   /** Stages a decision's writes, puts and calls; returns the records that a later stage of the chain takes. */
@@ -302,6 +323,18 @@ export class ChainRun {
     return known ?? undefined;
   }
 
+  /** @throws PipelineError as `encoded`, and `output_too_large` */
+  private encoded(...what: Parameters<typeof encoded>): Encoded {
+    const result = encoded(...what);
+    const { limits } = this.options;
+    if (limits !== undefined)
+      for (const { write } of result.outputs) {
+        const limit = limits.of(write.topic);
+        if (sizeOf(write) > limit) throw tooLarge('output_too_large', write, limit);
+      }
+    return result;
+  }
+
   private view(stage: ChainStage, shard: Shard): AnyView {
     let ofStage = this.views.get(stage);
     if (ofStage === undefined) this.views.set(stage, (ofStage = new Map<Shard, AnyView>()));
@@ -326,12 +359,16 @@ export class ChainRun {
       if (topic === undefined)
         throw new PipelineError('defect', `${stage} has no changelog for ${store}`);
       for (const { key, value } of staged.changelog(topic.codec)) {
-        this.writes.push({
+        const write = {
           topic: topic.name,
           partition: shard.partition,
           key: changelogKey(shard.topic, key),
           value,
-        });
+        };
+        const limit = this.options.limits?.of(topic.name) ?? Number.POSITIVE_INFINITY;
+        // Many records may have made it: none of them can be buried for it.
+        if (sizeOf(write) > limit) throw tooLarge('topic_too_small', write, limit);
+        this.writes.push(write);
       }
     }
   }
@@ -344,6 +381,8 @@ export interface ChainOptions {
   readonly deadLetters: string;
   readonly now: () => EpochMs;
   readonly metrics: ChainMetrics;
+  /** What topics take; absent: anything. */
+  readonly limits?: TopicLimits;
 }
 
 /**
@@ -377,6 +416,16 @@ interface Output {
   readonly key: Buffer | null;
   readonly value: unknown;
 }
+
+const tooLarge = (
+  code: 'output_too_large' | 'topic_too_small',
+  write: Write,
+  limit: number,
+): PipelineError =>
+  new PipelineError(
+    code,
+    `${sizeOf(write).toString()} bytes for ${write.topic}, which takes ${limit.toString()} (its max.message.bytes)`,
+  );
 
 /** @throws PipelineError `unencodable`, `undecidable` (its family has no topic for it), `defect` */
 const encoded = (

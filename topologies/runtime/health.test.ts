@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Health } from './health.js';
 
 const health = new Health();
@@ -42,6 +42,36 @@ test('what is missed keeps the time since when, however often it is said', () =>
   health.waiting('kafka', 'again');
   expect(health.report.missing['kafka']).toMatchObject({ since, detail: 'again' });
   health.recovered('kafka');
+});
+
+test('time without a dependency adds up over its absences, waiting and degraded apart', () => {
+  const one = new Health();
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const pass = (milliseconds: number): void => {
+    vi.setSystemTime(Date.now() + milliseconds);
+  };
+  try {
+    one.degraded('redis', 'slow');
+    pass(1_500);
+    one.degraded('redis', 'still');
+    pass(500);
+    one.recovered('redis');
+    pass(10_000);
+    one.degraded('redis', 'again');
+    pass(1_000);
+    expect(one.absences).toEqual([
+      { dependency: 'redis', state: 'waiting', seconds: 0 },
+      { dependency: 'redis', state: 'degraded', seconds: 3 },
+    ]);
+    one.waiting('redis', 'now it is needed');
+    pass(4_000);
+    expect(one.absences).toEqual([
+      { dependency: 'redis', state: 'waiting', seconds: 4 },
+      { dependency: 'redis', state: 'degraded', seconds: 3 },
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('an unknown path says which there are', async () => {

@@ -14,6 +14,8 @@ export interface DependencyState {
  */
 export class Health {
   private readonly missing = new Map<string, DependencyState>();
+  /** Milliseconds of absences that are over, by dependency and state. */
+  private readonly past = new Map<string, Record<DependencyState['state'], number>>();
   private started = false;
   private server: Server | null = null;
 
@@ -26,7 +28,24 @@ export class Health {
   }
 
   recovered(dependency: string): void {
+    this.over(dependency);
     this.missing.delete(dependency);
+  }
+
+  /** How long each dependency has been missed so far, the present absence included, in seconds. */
+  get absences(): readonly {
+    readonly dependency: string;
+    readonly state: DependencyState['state'];
+    readonly seconds: number;
+  }[] {
+    return [...new Set([...this.past.keys(), ...this.missing.keys()])].flatMap((dependency) =>
+      (['waiting', 'degraded'] as const).map((state) => {
+        const now = this.missing.get(dependency);
+        const present = now?.state === state ? Date.now() - now.since : 0;
+        const before = this.past.get(dependency)?.[state] ?? 0;
+        return { dependency, state, seconds: (before + present) / 1_000 };
+      }),
+    );
   }
 
   ready(): void {
@@ -73,8 +92,18 @@ export class Health {
   }
 
   private note(dependency: string, state: DependencyState['state'], detail: string): void {
-    const since = this.missing.get(dependency)?.since ?? Date.now();
+    const present = this.missing.get(dependency);
+    if (present !== undefined && present.state !== state) this.over(dependency);
+    const since = present?.state === state ? present.since : Date.now();
     this.missing.set(dependency, { state, detail, since });
+  }
+
+  private over(dependency: string): void {
+    const present = this.missing.get(dependency);
+    if (present === undefined) return;
+    const past = this.past.get(dependency) ?? { waiting: 0, degraded: 0 };
+    past[present.state] += Date.now() - present.since;
+    this.past.set(dependency, past);
   }
 
   private async answer(

@@ -9,13 +9,30 @@ test('series are named by what is wired, so that no message, user or address can
   task.transaction('committed', 20, 12);
   task.inFlight(3);
   metrics.ofSink('settle').written(5, 2);
+  metrics.absences(() => [{ dependency: 'redis', state: 'degraded', seconds: 2.5 }]);
+  await metrics.registry.metrics();
   const text = await metrics.registry.metrics();
+  expect(text).toContain(
+    'millrace_dependency_missing_seconds_total{dependency="redis",state="degraded"} 2.5',
+  );
   expect(text).toContain(
     'millrace_lag_records{task="intake.p0",topic="ingest.p0",partition="3"} 17',
   );
   expect(text).toContain('millrace_transactions_total{task="intake.p0",outcome="committed"} 1');
   const labels = new Set([...text.matchAll(/[{,]([a-z_]+)="/g)].map(([, label]) => label));
-  const allowed = ['task', 'stage', 'to', 'code', 'event', 'outcome', 'sink', 'provider', 'result'];
+  const allowed = [
+    'task',
+    'stage',
+    'to',
+    'code',
+    'event',
+    'outcome',
+    'sink',
+    'provider',
+    'result',
+    'dependency',
+    'state',
+  ];
   const ofNode = [
     'topic',
     'partition',

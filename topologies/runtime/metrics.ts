@@ -69,6 +69,11 @@ export class WorkerMetrics {
     labelNames: ['task'] as const,
     registers: [this.registry],
   });
+  readonly undeduped = this.counter(
+    'millrace_undeduped_records_total',
+    'Records that passed dedupe while Redis was away: deduped by messageId alone.',
+    [],
+  );
   readonly callbacks = this.counter('millrace_callbacks_total', 'Provider callbacks by result.', [
     'provider',
     'result',
@@ -140,6 +145,27 @@ export class WorkerMetrics {
         this.reset();
         for (const { task, topic, partition, lag } of read())
           this.labels(task, topic, partition.toString()).set(lag);
+      },
+    });
+  }
+
+  /** Time without a dependency, read when scraped. */
+  absences(
+    read: () => readonly {
+      readonly dependency: string;
+      readonly state: string;
+      readonly seconds: number;
+    }[],
+  ): void {
+    new Counter({
+      name: 'millrace_dependency_missing_seconds_total',
+      help: 'Time spent without a dependency: waiting for it, or degraded (gone on without it).',
+      labelNames: ['dependency', 'state'] as const,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { dependency, state, seconds } of read())
+          this.labels(dependency, state).inc(seconds);
       },
     });
   }

@@ -1,6 +1,9 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { Coordinates, Headers } from '../../schemas/record.js';
 
+/** Headers as Kafka has them: in order, and a name may occur more than once. */
+export type HeaderList = readonly (readonly [name: string, value: Buffer])[];
+
 /** A record as it lies in Kafka; nothing above the session sees the client's own types. */
 export interface RawRecord {
   readonly at: Coordinates;
@@ -8,6 +11,8 @@ export interface RawRecord {
   readonly value: Buffer | null;
   readonly timestamp: EpochMs;
   readonly headers: Headers;
+  /** All headers in order, where a name occurs more than once; else absent. */
+  readonly allHeaders?: HeaderList;
 }
 
 export interface TopicPartition {
@@ -22,6 +27,8 @@ export interface Write {
   readonly key: Buffer | string | null;
   readonly value: Buffer | null;
   readonly headers?: Headers;
+  /** Written after `headers`: for names that occur more than once. */
+  readonly moreHeaders?: HeaderList;
 }
 
 /** Names a partition in maps. */

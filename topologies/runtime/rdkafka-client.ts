@@ -1,6 +1,6 @@
 import rdkafka from 'node-rdkafka';
 import type { KafkaConsumer, LibrdKafkaError, Message, Producer } from 'node-rdkafka';
-import type { RawRecord, TopicPartition, Write } from './raw-record.js';
+import type { HeaderList, RawRecord, TopicPartition, Write } from './raw-record.js';
 
 /** Settings every client shares: brokers, TLS, SASL; librdkafka's own names. */
 export type ClientSettings = Readonly<Record<string, string | number | boolean>>;
@@ -24,6 +24,9 @@ export const isTimeOut = (error: unknown): boolean => {
   const { code } = error as Partial<LibrdKafkaError>;
   return code === ERRORS.ERR__TIMED_OUT || code === ERRORS.ERR__MSG_TIMED_OUT;
 };
+/** By the client before it is sent, or by the broker: a record, or a batch, is larger than its topic takes. */
+export const isTooLarge = (error: unknown): boolean =>
+  (error as Partial<LibrdKafkaError>).code === ERRORS.ERR_MSG_SIZE_TOO_LARGE;
 export const isAssign = (error: unknown): boolean =>
   (error as Partial<LibrdKafkaError> | undefined)?.code === ERRORS.ERR__ASSIGN_PARTITIONS;
 export const isRevoke = (error: unknown): boolean =>
@@ -60,6 +63,18 @@ export const settled = <T>(
 
 const NO_HEADERS: RawRecord['headers'] = Object.freeze({});
 
+const headersOf = (
+  headers: NonNullable<Message['headers']>,
+): Pick<RawRecord, 'headers' | 'allHeaders'> => {
+  const all: HeaderList = headers.flatMap((header) =>
+    Object.entries(header).map(([name, value]) => [name, Buffer.from(value)] as const),
+  );
+  const byName = Object.fromEntries(all);
+  return Object.keys(byName).length === all.length
+    ? { headers: byName }
+    : { headers: byName, allHeaders: all };
+};
+
 const rawRecord = (message: Message): RawRecord => {
   const { key, headers } = message;
   return {
@@ -67,14 +82,9 @@ const rawRecord = (message: Message): RawRecord => {
     key: typeof key === 'string' ? Buffer.from(key) : (key ?? null),
     value: message.value,
     timestamp: message.timestamp ?? 0,
-    headers:
-      headers === undefined || headers.length === 0
-        ? NO_HEADERS
-        : Object.fromEntries(
-            headers.flatMap((header) =>
-              Object.entries(header).map(([name, value]) => [name, Buffer.from(value)]),
-            ),
-          ),
+    ...(headers === undefined || headers.length === 0
+      ? { headers: NO_HEADERS }
+      : headersOf(headers)),
   };
 };
 
@@ -186,6 +196,19 @@ export class ConsumerClient {
   }
 }
 
+const headersToWrite = ({
+  headers,
+  moreHeaders = [],
+}: Write): { [name: string]: Buffer }[] | undefined =>
+  headers === undefined && moreHeaders.length === 0
+    ? undefined
+    : [...Object.entries(headers ?? {}), ...moreHeaders].map(([name, value]) => ({
+        [name]: value,
+      }));
+
+/** The largest topic's limit (internal.*: 2 MiB) and a record's overhead; each topic's own is kept by TopicLimits. */
+const MAX_RECORD_BYTES = 2 * 1_048_576 + 65_536;
+
 /** A transactional (or, without transactional.id, plain idempotent) producer with promises. */
 export class ProducerClient {
   readonly native: Producer;
@@ -201,7 +224,7 @@ export class ProducerClient {
       'reconnect.backoff.max.ms': 2_000,
       'queue.buffering.max.messages': 500_000,
       'queue.buffering.max.kbytes': 524_288,
-      'message.max.bytes': 1_048_576,
+      'message.max.bytes': MAX_RECORD_BYTES,
       'compression.codec': 'lz4',
       dr_cb: false,
       ...settings,
@@ -250,8 +273,7 @@ export class ProducerClient {
             write.key,
             null,
             undefined,
-            write.headers &&
-              Object.entries(write.headers).map(([name, value]) => ({ [name]: value })),
+            headersToWrite(write),
           );
           break;
         } catch (error) {

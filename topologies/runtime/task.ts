@@ -21,6 +21,7 @@ import {
 } from './raw-record.js';
 import type { PartitionOffset } from './rdkafka-client.js';
 import { restoreShards } from './restore.js';
+import type { TopicLimits } from './topic-limits.js';
 import {
   type Batch,
   type SessionEvent,
@@ -53,7 +54,9 @@ export interface TaskOptions {
   readonly stages: readonly ChainStage[];
   readonly changelogs: ReadonlyMap<string, Topic<unknown>>;
   readonly deadLetters: string;
-  readonly session: Omit<SessionOptions, 'topics'>;
+  /** What topics take; absent: anything. */
+  readonly limits?: TopicLimits;
+  readonly session: Omit<SessionOptions, 'topics' | 'limits'>;
   readonly reader: ChangelogReader;
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly now: () => EpochMs;
@@ -111,7 +114,11 @@ export class Task implements SessionOwner {
     this.options = options;
     this.topics = inputTopics(options.stages.map(({ definition }) => definition));
     this.session = new TransactionSession(
-      { ...options.session, topics: [...this.topics.keys()] },
+      {
+        ...options.session,
+        topics: [...this.topics.keys()],
+        ...(options.limits && { limits: options.limits }),
+      },
       this,
     );
     this.armWake();
@@ -321,8 +328,15 @@ export class Task implements SessionOwner {
   }
 
   private newRun(): ChainRun {
-    const { stages, changelogs, deadLetters, now, metrics } = this.options;
-    return new ChainRun({ stages, changelogs, deadLetters, now, metrics });
+    const { stages, changelogs, deadLetters, now, metrics, limits } = this.options;
+    return new ChainRun({
+      stages,
+      changelogs,
+      deadLetters,
+      now,
+      metrics,
+      ...(limits && { limits }),
+    });
   }
 
   /** Rule 5: an abort drops what was staged; answers are decided again. */
@@ -367,14 +381,22 @@ export class Task implements SessionOwner {
 
   private decodeOne(raw: RawRecord, run: ChainRun): unknown {
     try {
-      if (raw.value === null || raw.value.length === 0)
-        throw new PipelineError('tombstone', 'the value is empty');
+      const empty = raw.value === null || raw.value.length === 0;
+      if (empty && this.topics.get(raw.at.topic)?.tombstones === true) return null;
+      if (raw.value === null || empty) throw new PipelineError('tombstone', 'the value is empty');
       return this.topics.get(raw.at.topic)?.codec.decode(raw.value);
     } catch (thrown) {
       if (!(thrown instanceof PipelineError) || thrown.verdict !== 'dead-letter') throw thrown;
       const stage = this.options.stages[0]?.name ?? this.name;
       run.writes.push(
-        deadLetter(raw, this.options.deadLetters, stage, thrown.code, thrown.message),
+        deadLetter(
+          raw,
+          this.options.deadLetters,
+          stage,
+          thrown.code,
+          thrown.message,
+          this.options.limits?.of(this.options.deadLetters),
+        ),
       );
       this.options.metrics.deadLetters(stage, thrown.code);
       this.options.onEvent({ kind: 'dead_letter', record: raw, error: thrown });

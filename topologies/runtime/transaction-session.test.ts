@@ -62,7 +62,7 @@ const tooLarge = (topic: string): Write => ({
   topic,
   partition: 0,
   key: null,
-  value: Buffer.alloc(2_000_000),
+  value: Buffer.alloc(3_000_000),
 });
 const producerOf = (session: TransactionSession): ProducerClient => session['producer'];
 const timedOut = (): Error =>

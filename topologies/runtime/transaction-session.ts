@@ -9,6 +9,7 @@ import {
   type Write,
   partitionId,
 } from './raw-record.js';
+import type { TopicLimits } from './topic-limits.js';
 import {
   type ClientSettings,
   type ConsumerClient,
@@ -18,6 +19,7 @@ import {
   isAssign,
   isRevoke,
   isTimeOut,
+  isTooLarge,
 } from './rdkafka-client.js';
 
 export type GroupProtocol = 'classic' | 'consumer';
@@ -32,6 +34,8 @@ export interface SessionOptions {
   readonly timing: SessionTiming;
   /** Default: librdkafka's. */
   readonly clients?: KafkaClients;
+  /** What topics take. A broker that refuses a size has them read anew. */
+  readonly limits?: TopicLimits;
 }
 
 export interface SessionTiming {
@@ -96,6 +100,8 @@ const grace = (): Promise<null> =>
       resolve(null);
     }, GRACE_MS),
   );
+/** The first is followed by what the cluster says; one more may have been decided before. */
+const MAX_SIZE_REFUSALS = 3;
 
 type Rebalance = { readonly kind: 'assign' | 'revoke'; readonly partitions: TopicPartition[] };
 type Outcome = 'committed' | 'aborted';
@@ -115,6 +121,8 @@ export class TransactionSession {
   private committing = false;
   private backPressure = false;
   private closing = false;
+  /** Transactions in a row that were refused for a size. */
+  private sizeRefusals = 0;
 
   private readonly ends = new Map<PartitionId, number>();
   private readonly options: SessionOptions;
@@ -226,9 +234,13 @@ export class TransactionSession {
       renew = true; // from here on a time-out leaves the outcome open (rule 8)
       await this.producer.commit(transactionTimeoutMs);
       this.assignment.moved(offsets);
+      this.sizeRefusals = 0;
       return 'committed';
     } catch (error) {
       this.owner.onEvent({ kind: 'aborted', error: asError(error) });
+      const { limits } = this.options;
+      if (limits !== undefined && isTooLarge(error))
+        return await this.sizeRefused(limits, asError(error));
       const failure = classify(error);
       if (failure === 'fatal' || isTimeOut(error) || (renew && failure !== 'abortable')) {
         return await this.unclear(offsets, asError(error));
@@ -295,6 +307,7 @@ export class TransactionSession {
       ...this.options.client,
       'transactional.id': this.options.transactionalId,
       'transaction.timeout.ms': this.options.timing.transactionTimeoutMs,
+      ...(this.options.limits && { 'batch.size': this.options.limits.batchBytes }),
     });
   }
 
@@ -333,6 +346,25 @@ export class TransactionSession {
     } catch (error) {
       return this.unclear(offsets, asError(error));
     }
+    return this.rewound();
+  }
+
+  /**
+   * A topic takes less than we know: its max.message.bytes was lowered. Learnt anew, records that are too large are
+   * buried when they are decided again, and a new producer makes no batch that is larger.
+   * @throws PipelineError topic_too_small: learning did not help, it would be refused for ever
+   */
+  private async sizeRefused(limits: TopicLimits, error: Error): Promise<Outcome> {
+    this.sizeRefusals += 1;
+    if (this.sizeRefusals > MAX_SIZE_REFUSALS)
+      throw new PipelineError(
+        'topic_too_small',
+        `Kafka refuses a record's size: ${error.message}. Run \`millrace topics apply\`, or raise the topic's max.message.bytes`,
+        error,
+      );
+    await this.insist(() => limits.refresh());
+    // Ends the transaction too.
+    await this.renewProducer();
     return this.rewound();
   }
 

@@ -11,6 +11,7 @@ import type { WorkerMetrics } from './metrics.js';
 import type { ClientSettings } from './rdkafka-client.js';
 import { type Sink, type SinkEvent, SinkTask } from './sink-task.js';
 import { Task, type TaskEvent } from './task.js';
+import type { TopicLimits } from './topic-limits.js';
 import { DEFAULT_TIMING, type GroupProtocol, type SessionEvent } from './transaction-session.js';
 
 /** Groups and transactional ids begin with this; the plan (which stages are chained) is part of it. */
@@ -23,6 +24,7 @@ export interface WorkerOptions {
   /** This worker's place in its sub-topologies (rule 10). */
   readonly slot: number;
   readonly deadLetters: string;
+  readonly limits?: TopicLimits;
   readonly codecs: Codecs;
   readonly health: Health;
   readonly metrics: WorkerMetrics;
@@ -162,7 +164,8 @@ export class Worker {
     ports: object,
     settings: TaskSettings,
   ): Task {
-    const { prefix, client, groupProtocol, slot, codecs, metrics, deadLetters } = this.options;
+    const { prefix, client, groupProtocol, slot, codecs, metrics, deadLetters, limits } =
+      this.options;
     const { tables } = this;
     if (tables === null) throw new PipelineError('defect', 'tables are opened first');
     return new Task({
@@ -170,6 +173,7 @@ export class Worker {
       stages: chainStages(stages, ports, (topic) => tables.table(topic.name)),
       changelogs: changelogsOf(stages),
       deadLetters,
+      ...(limits && { limits }),
       reader: this.reader,
       prepare: codecs.prepare,
       now: Date.now,

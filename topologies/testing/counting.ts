@@ -6,6 +6,7 @@ import { changelogsOf, chainStages } from '../runtime/chain-stages.js';
 import type { ChangelogReader } from '../runtime/changelog-reader.js';
 import type { ClientSettings } from '../runtime/rdkafka-client.js';
 import { Task, type TaskEvent, type TaskOptions } from '../runtime/task.js';
+import type { TopicLimits } from '../runtime/topic-limits.js';
 import {
   DEFAULT_TIMING,
   type GroupProtocol,
@@ -83,6 +84,7 @@ export interface TestTaskOptions {
   readonly protocol?: GroupProtocol;
   readonly timing?: Partial<typeof DEFAULT_TIMING>;
   readonly maxBatch?: number;
+  readonly limits?: TopicLimits;
   readonly onEvent?: (event: SessionEvent | TaskEvent) => void;
 }
 
@@ -99,6 +101,7 @@ export const testTask = (
     stages: chainStages(stages, ports, () => new Map()),
     changelogs: changelogsOf(stages),
     deadLetters: options.deadLetters,
+    ...(options.limits && { limits: options.limits }),
     reader: options.reader,
     prepare: () => Promise.resolve(),
     now: Date.now,

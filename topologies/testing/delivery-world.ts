@@ -1,6 +1,7 @@
 import { recipientHash } from '../../processors/recipient-hash.js';
 import type { Outcome } from '../../processors/send/outcomes.js';
 import type { ProviderCall } from '../../processors/send/contract.js';
+import type { Finding, Inquiry } from '../../processors/unknown/contract.js';
 import type { BusinessConfig } from '../../schemas/config.js';
 import type {
   DeliveryFeedback,
@@ -10,12 +11,20 @@ import type {
 import { memoryCodecs } from '../../schemas/topic-codecs.js';
 import { intake, sending } from '../delivery.js';
 import { measurement, receiving } from '../measurement.js';
+import { resolving } from '../resolution.js';
+import { TopicLimits } from '../runtime/topic-limits.js';
 import { typedTopics } from '../topics.js';
 import { ManualClock } from './clock.js';
 import { TestDriver } from './driver.js';
 import { TEST_CONFIG, configRecords, requestOf } from './fixtures.js';
 import { MemoryLedger } from './memory-ledger.js';
-import { ACCEPTED, MemoryFirstSeen, MemoryReceiptLog, ScriptedProviders } from './memory-ports.js';
+import {
+  ACCEPTED,
+  MemoryFirstSeen,
+  MemoryReceiptLog,
+  ScriptedInquiries,
+  ScriptedProviders,
+} from './memory-ports.js';
 
 const PARTITIONS = 2;
 /** Longer than every retry of every route of one message. */
@@ -24,6 +33,10 @@ const ALL_RETRIES_MS = 12 * 600_000;
 export interface WorldOptions {
   readonly config?: BusinessConfig;
   readonly script?: (call: ProviderCall) => Outcome;
+  /** What providers say of attempts when they are asked; default: nothing. */
+  readonly findings?: (inquiry: Inquiry) => Finding;
+  /** max.message.bytes by topic; default: none. */
+  readonly limits?: ReadonlyMap<string, number>;
   /** Channels that had topics when the worker started; default: all configured ones. */
   readonly channels?: readonly string[];
 }
@@ -43,19 +56,25 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
   const firstSeen = new MemoryFirstSeen();
   const receiptLog = new MemoryReceiptLog();
   const providers = new ScriptedProviders(options.script ?? (() => ACCEPTED), clock.now);
+  const inquiries = new ScriptedInquiries(
+    options.findings ?? (() => ({ kind: 'no_answer', code: null })),
+    clock.now,
+  );
   const delivery = { recipientHash: recipientHash('key-of-the-tests-0'), topicPrefix: '' };
   const driver = new TestDriver(
     [
       intake('p1', topics, delivery),
       sending('p1', topics, delivery),
       receiving(topics),
+      resolving(topics, delivery),
       measurement(topics, { feedbackPartitions: PARTITIONS, partialsPartitions: PARTITIONS }),
     ],
     {
       clock,
+      limits: new TopicLimits(options.limits ?? new Map()),
       partitions: PARTITIONS,
       prepare: codecs.prepare,
-      ports: { firstSeen, reservations: ledger, providers, receiptLog },
+      ports: { firstSeen, reservations: ledger, providers, receiptLog, inquiries },
     },
   );
   await driver.pipe(topics.config, configRecords(config, clock.now()));
@@ -84,6 +103,7 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
     firstSeen,
     receiptLog,
     providers,
+    inquiries,
     feedback,
     refused,
     settle,

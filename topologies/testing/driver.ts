@@ -11,6 +11,7 @@ import {
 } from '../runtime/raw-record.js';
 import { restoreShards } from '../runtime/restore.js';
 import { type AnyAnswer, type AnyStage, type Topology, topicsOf } from '../topology.js';
+import { TopicLimits } from '../runtime/topic-limits.js';
 import { ManualClock } from './clock.js';
 import { MemoryLog } from './memory-log.js';
 
@@ -20,6 +21,8 @@ export interface DriverOptions<Ports> {
   readonly partitions?: number;
   readonly maxBatch?: number;
   readonly deadLetters?: string;
+  /** What topics take; default: anything. */
+  readonly limits?: TopicLimits;
   /** Fetches the writer schemas that these values need; default: none is needed. */
   readonly prepare?: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
@@ -53,6 +56,7 @@ export class TestDriver<Ports extends object> {
             clock: this.clock,
             deadLetters: this.deadLetters,
             maxBatch: options.maxBatch ?? 100,
+            limits: options.limits ?? new TopicLimits(new Map()),
             prepare: options.prepare ?? (() => Promise.resolve()),
           }),
       ),
@@ -132,6 +136,7 @@ interface World {
   readonly clock: ManualClock;
   readonly deadLetters: string;
   readonly maxBatch: number;
+  readonly limits: TopicLimits;
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
 }
 
@@ -230,8 +235,10 @@ class MemoryTask {
     readonly error: PipelineError | null;
   } {
     try {
-      if (raw.value === null || raw.value.length === 0)
-        throw new PipelineError('tombstone', 'the value is empty');
+      const empty = raw.value === null || raw.value.length === 0;
+      if (empty && this.inputs.get(raw.at.topic)?.tombstones === true)
+        return { value: null, error: null };
+      if (raw.value === null || empty) throw new PipelineError('tombstone', 'the value is empty');
       return { value: this.inputs.get(raw.at.topic)?.codec.decode(raw.value), error: null };
     } catch (thrown) {
       if (thrown instanceof PipelineError && thrown.verdict === 'dead-letter')
@@ -254,6 +261,7 @@ class MemoryTask {
       deadLetters: this.world.deadLetters,
       now: this.world.clock.now,
       metrics: SILENT,
+      limits: this.world.limits,
     });
     const { answers } = this;
     this.answers = [];

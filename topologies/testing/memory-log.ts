@@ -24,7 +24,10 @@ export class MemoryLog {
         key,
         value: write.value,
         timestamp: now,
-        headers: write.headers ?? {},
+        headers: { ...write.headers, ...Object.fromEntries(write.moreHeaders ?? []) },
+        ...(write.moreHeaders && {
+          allHeaders: [...Object.entries(write.headers ?? {}), ...write.moreHeaders],
+        }),
       });
     }
   }

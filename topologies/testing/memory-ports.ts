@@ -7,6 +7,7 @@ import type {
 import { attemptKey } from '../../processors/send/attempt-key.js';
 import type { ProviderAnswer, ProviderCall, Providers } from '../../processors/send/contract.js';
 import type { Outcome } from '../../processors/send/outcomes.js';
+import type { Finding, Inquired, Inquiries, Inquiry } from '../../processors/unknown/contract.js';
 import type { EpochMs } from '../../schemas/brand.js';
 import type { DeliveryFeedback } from '../../schemas/generated/records.js';
 import type { Coordinates } from '../../schemas/record.js';
@@ -79,6 +80,28 @@ export class ScriptedProviders implements Providers {
   get repeated(): string[] {
     const references = this.calls.map(({ reference }) => reference);
     return references.filter((one, index) => references.indexOf(one) !== index);
+  }
+}
+
+/** Providers that say of attempts what the script says, and every question. */
+export class ScriptedInquiries implements Inquiries {
+  readonly asked: Inquiry[] = [];
+  private readonly script: (inquiry: Inquiry) => Finding;
+  private readonly now: () => EpochMs;
+
+  constructor(script: (inquiry: Inquiry) => Finding, now: () => EpochMs) {
+    this.script = script;
+    this.now = now;
+  }
+
+  readonly inquire: Inquiries['inquire'] = (calls) => this.answers(calls);
+
+  private async *answers(calls: readonly Inquiry[]): AsyncGenerator<Inquired> {
+    for (const call of calls) {
+      this.asked.push(call);
+      await Promise.resolve();
+      yield { call, finding: this.script(call), answeredAt: this.now() };
+    }
   }
 }
 

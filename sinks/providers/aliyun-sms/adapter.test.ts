@@ -197,3 +197,74 @@ const journal = async (): Promise<string> => {
   await simulator.flush();
   return readFile(path.join(folder, 'journal.ndjson'), 'utf8');
 };
+
+/** What the simulated carrier says of a submission that its client never heard of again. */
+const asked = async (
+  call: CallChange,
+  environment: Readonly<Record<string, string>> = ENVIRONMENT,
+) => {
+  const config = aliyunConfig(simulator.url);
+  const provider = aliyunSms.open({ config, environment, now: Date.now });
+  const submission = callOf(config, call);
+  const now = Date.now();
+  try {
+    return await provider.query?.({
+      routed: { ...submission.routed, routedAt: now - 60_000 },
+      reference: submission.reference,
+      idempotencyKey: submission.idempotencyKey,
+      heldAt: now,
+      deadline: now + 5_000,
+    });
+  } finally {
+    await provider.close();
+  }
+};
+
+test('asked about a message that it took and never answered, it says so; then what its carrier reported', async () => {
+  simulator.control({
+    change: { unanswered: 1, receipts: { delayMs: { p50: 60_000, p99: 60_000 }, errors: {} } },
+  });
+  expect(await outcome({ index: 9_001, timeoutMs: 300 })).toMatchObject({ kind: 'timeout' });
+  expect(await asked({ index: 9_001 })).toMatchObject({ kind: 'reported', state: 'accepted' });
+
+  simulator.control({ change: { receipts: { delayMs: { p50: 0, p99: 0 } } } });
+  await outcome({ index: 9_002, timeoutMs: 300 });
+  expect(await asked({ index: 9_002 })).toMatchObject({
+    kind: 'reported',
+    state: 'delivered',
+    class: null,
+    providerCode: 'DELIVERED',
+    reportedAt: expect.any(Number) as number,
+  });
+
+  simulator.control({ change: { receipts: { errors: { MOBILE_IN_BLACK: 1 } } } });
+  await outcome({ index: 9_003, timeoutMs: 300 });
+  expect(await asked({ index: 9_003 })).toMatchObject({
+    kind: 'reported',
+    state: 'failed',
+    class: 'recipient',
+    providerCode: 'MOBILE_IN_BLACK',
+  });
+});
+
+test('a message that it never took is not found, among many others to the same number', async () => {
+  simulator.control({ change: { outage: 'reset' } });
+  await outcome({ index: 9_100 });
+  simulator.control({ reset: true, change: { latencyMs: { p50: 0, p99: 0 } } });
+  for (let index = 9_101; index < 9_146; index += 1) await outcome({ index });
+  expect(await asked({ index: 9_100 })).toEqual({ kind: 'not_found' });
+  // On the last page: the newest come first.
+  expect(await asked({ index: 9_101 })).toMatchObject({ kind: 'reported' });
+});
+
+test('where it cannot be asked, or refuses, nothing is concluded', async () => {
+  simulator.control({ change: { outage: 'error' } });
+  expect(await asked({ index: 9_101 })).toEqual({ kind: 'no_answer', code: 'HTTP 503' });
+  simulator.control({ change: { outage: 'reset' } });
+  expect(await asked({ index: 9_101 })).toMatchObject({ kind: 'no_answer' });
+  simulator.control({ reset: true });
+  expect(await asked({ index: 9_101 }, { ...ENVIRONMENT, TEST_KEY_SECRET: 'other' })).toEqual({
+    kind: 'no_answer',
+    code: 'SignatureDoesNotMatch',
+  });
+});

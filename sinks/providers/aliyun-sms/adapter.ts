@@ -3,17 +3,25 @@ import { Pool } from 'undici';
 import { z } from 'zod';
 import type { HttpResult } from '../http-call.js';
 import { postOnce } from '../http-call.js';
-import type { Adapter, Outcome, ProviderContext, Submission } from '../provider.js';
+import type {
+  Adapter,
+  Finding,
+  Inquiry,
+  Outcome,
+  ProviderContext,
+  Submission,
+} from '../provider.js';
 import { retryAfterMs } from '../retry-after.js';
 import { requiredSetting, secretOf, urlOf, variableOf } from '../settings.js';
 import { ANSWER_CODES } from './codes.js';
+import { MAX_PAGES, pageOf, queryParameters, sendDates } from './query.js';
 import { aliyunReceipts } from './receipts.js';
 import { canonicalQuery, percentEncode, sign } from './sign.js';
 
 const answerSchema = z.object({ Code: z.string().max(128), BizId: z.string().max(64).nullish() });
 
 /**
- * Aliyun SMS, dysmsapi 2017-05-25 SendSms. Not idempotent: no key is dedupes on ("does not support idempotence").
+ * Aliyun SMS, dysmsapi 2017-05-25 SendSms; QuerySendDetails tells what became of a message, by our OutId. Not idempotent: no key is dedupes on ("does not support idempotence").
  * Settings: accessKeyIdEnv, accessKeySecretEnv (names of environment variables), signName; template codes come from
  * each template's `codes.<provider name>`.
  */
@@ -36,6 +44,20 @@ export const aliyunSms: Adapter = {
       pipelining: 1,
       connect: { timeout: Math.min(config.timeoutMs, 5_000) },
     });
+    const post = (body: string, startBy: number, deadline: number): Promise<HttpResult> =>
+      postOnce(
+        pool,
+        {
+          origin: url.origin,
+          path: url.pathname,
+          // In the body, not in the query: proxies log URLs, and this holds a phone number.
+          body,
+          headers: { 'content-type': 'application/x-www-form-urlencoded' },
+          startBy,
+          deadline,
+        },
+        now,
+      );
     return {
       // One number a call: OutId is one per call, and it is what brings receipts home.
       maxBatch: 1,
@@ -47,41 +69,68 @@ export const aliyunSms: Adapter = {
             outcomes: [{ kind: 'failed.content', providerCode: 'no_template_code' }],
             calledAt: now(),
           };
-        const result = await postOnce(
-          pool,
-          {
-            origin: url.origin,
-            path: url.pathname,
-            // In the body, not in the query: proxies log URLs, and this holds a phone number.
-            body: signedBody(submission, code, keys, now()),
-            headers: { 'content-type': 'application/x-www-form-urlencoded' },
-            startBy: submission.startBy,
-            deadline: submission.deadline,
-          },
-          now,
+        const result = await post(
+          signedBody(sending(submission, code, keys.signName), keys, now()),
+          submission.startBy,
+          submission.deadline,
         );
         return {
           outcomes: [outcomeOf(result, now())],
           calledAt: result.kind === 'never_asked' ? null : result.calledAt,
         };
       },
+      query: (inquiry) =>
+        found(inquiry, (parameters) =>
+          post(signedBody(parameters, keys, now()), inquiry.deadline, inquiry.deadline),
+        ),
       close: () => pool.close(),
     };
   },
 };
 
+/** Looks through the days on which it may have been submitted, page by page. */
+const found = async (
+  inquiry: Inquiry,
+  ask: (parameters: Readonly<Record<string, string>>) => Promise<HttpResult>,
+): Promise<Finding> => {
+  const phone = inquiry.routed.reserved.deduped.request.recipient.phone ?? '';
+  for (const date of sendDates(inquiry)) {
+    for (let page = 1; ; page += 1) {
+      if (page > MAX_PAGES) return { kind: 'no_answer', code: 'too_many_messages' };
+      const said = pageOf(await ask(queryParameters(phone, date, page)), inquiry.reference, page);
+      if (said.kind === 'not_found') break;
+      if (said.kind !== 'further') return said;
+    }
+  }
+  return { kind: 'not_found' };
+};
+
 const templateCode = ({ template }: Submission, { config }: ProviderContext): string | null =>
   template?.codes[config.name] ?? null;
 
-const signedBody = (
+const sending = (
   { routed, reference }: Submission,
   code: string,
-  keys: { readonly id: string; readonly secret: string; readonly signName: string },
+  signName: string,
+): Readonly<Record<string, string>> => {
+  const { request } = routed.reserved.deduped;
+  return {
+    Action: 'SendSms',
+    PhoneNumbers: request.recipient.phone ?? '',
+    SignName: signName,
+    TemplateCode: code,
+    TemplateParam: JSON.stringify(request.params),
+    OutId: reference,
+  };
+};
+
+const signedBody = (
+  own: Readonly<Record<string, string>>,
+  keys: { readonly id: string; readonly secret: string },
   now: number,
 ): string => {
-  const { request } = routed.reserved.deduped;
   const parameters: Record<string, string> = {
-    Action: 'SendSms',
+    ...own,
     Version: '2017-05-25',
     Format: 'JSON',
     RegionId: 'cn-hangzhou',
@@ -91,11 +140,6 @@ const signedBody = (
     SignatureNonce: randomUUID(),
     // Seconds, UTC: milliseconds are refused.
     Timestamp: `${new Date(now).toISOString().slice(0, 19)}Z`,
-    PhoneNumbers: request.recipient.phone ?? '',
-    SignName: keys.signName,
-    TemplateCode: code,
-    TemplateParam: JSON.stringify(request.params),
-    OutId: reference,
   };
   return `${canonicalQuery(parameters)}&Signature=${percentEncode(sign('POST', parameters, keys.secret))}`;
 };

@@ -43,6 +43,7 @@ export const topicNames = (prefix: string) =>
     internal: {
       claims: (lane: Lane) => `${prefix}internal.claims.${lane}`,
       claimsRetry: (lane: Lane) => `${prefix}internal.claims-retry.${lane}`,
+      schedule: (lane: Lane) => `${prefix}internal.schedule.${lane}`,
       unknown: `${prefix}internal.unknown`,
       windowsOpen: `${prefix}internal.windows.open`,
       windowsPartials: `${prefix}internal.windows.partials`,

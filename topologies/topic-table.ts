@@ -156,6 +156,7 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
 
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
+    ...LANES.map((lane) => internal(names.internal.schedule(lane), COMPACT)),
     internal(names.internal.unknown, COMPACT),
     internal(names.internal.windowsOpen, COMPACT),
     internal(names.internal.windowsPartials, keep(1)),

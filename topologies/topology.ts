@@ -6,7 +6,7 @@ import type {
   StateStore,
 } from '../processors/processor.js';
 import type { EpochMs } from '../schemas/brand.js';
-import type { KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
+import type { Headers, KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
 
 type Wired<V> = Topic<V> | TopicFamily<V>;
 
@@ -72,9 +72,11 @@ export interface AnyDecision {
     readonly value: unknown;
     readonly key?: string;
     readonly partition?: number;
+    readonly headers?: Headers;
   }[];
   readonly put?: readonly { readonly to: string; readonly key: string; readonly value: unknown }[];
   readonly call?: readonly unknown[];
+  readonly event?: string;
 }
 
 export type AnyStage = Stage<never>;

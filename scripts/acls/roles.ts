@@ -1,10 +1,18 @@
 import type { TaskDescription } from '../../topologies/describe.js';
 import { groupOf } from '../../topologies/runtime/worker.js';
-import type { TopicNames } from '../../topologies/topic-names.js';
+import { AGAIN_STAGES, type TopicNames } from '../../topologies/topic-names.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
 import { LANES } from '../../schemas/generated/records.js';
 
-export const ROLES = ['producer', 'intake', 'send', 'settle', 'windows', 'operator'] as const;
+export const ROLES = [
+  'producer',
+  'intake',
+  'send',
+  'again',
+  'settle',
+  'windows',
+  'operator',
+] as const;
 export type Role = (typeof ROLES)[number];
 
 /** One rule as kafka-acls.sh takes it. */
@@ -30,13 +38,15 @@ export interface AclOptions {
 /** Which worker group runs a topology. */
 const roleOf = (topology: string): Role => {
   const first = topology.split('.')[0] ?? '';
-  return first === 'intake' || first === 'send' || first === 'windows' ? first : 'settle';
+  return first === 'intake' || first === 'send' || first === 'again' || first === 'windows'
+    ? first
+    : 'settle';
 };
 
 /** Least privilege for each role: what the wiring reads and writes, and nothing else. */
 export const aclRules = (options: AclOptions): readonly AclRule[] => [
   ...producerRules(options),
-  ...(['intake', 'send', 'settle', 'windows'] as const).flatMap((role) =>
+  ...(['intake', 'send', 'again', 'settle', 'windows'] as const).flatMap((role) =>
     workerRules(role, options),
   ),
   ...operatorRules(options),
@@ -74,6 +84,7 @@ const sinkReads = (role: Role, names: TopicNames): readonly string[] => {
     case 'producer':
     case 'intake':
     case 'send':
+    case 'again':
     case 'operator':
       return [];
   }
@@ -136,6 +147,8 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
   const written = new Set([
     names.config,
     names.breakerCommands,
+    // Replay and redrive put records back through again.*, each run under a transactional id of its own.
+    ...AGAIN_STAGES.flatMap((stage) => LANES.map((lane) => names.again(stage, lane))),
     ...table.filter((spec) => spec.record === 'MessageRequest').map((spec) => spec.name),
   ]);
   return [
@@ -164,6 +177,13 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       name: groupOf(prefix, ''),
       prefixed: true,
       operations: ['Read', 'Describe'],
+    },
+    {
+      role: 'operator',
+      resource: 'transactional-id',
+      name: groupOf(prefix, 'run.'),
+      prefixed: true,
+      operations: ['Write', 'Describe'],
     },
     // trace, status and doctor read by assignment under this name; they join no group.
     {

@@ -8,6 +8,7 @@ import type {
   MessageRequest,
 } from '../../schemas/generated/records.js';
 import { memoryCodecs } from '../../schemas/topic-codecs.js';
+import { comingBack } from '../again.js';
 import { intake, sending } from '../delivery.js';
 import { measurement, receiving } from '../measurement.js';
 import { typedTopics } from '../topics.js';
@@ -15,6 +16,8 @@ import { ManualClock } from './clock.js';
 import { TestDriver } from './driver.js';
 import { TEST_CONFIG, configRecords, requestOf } from './fixtures.js';
 import { MemoryLedger } from './memory-ledger.js';
+import type { MemoryLog } from './memory-log.js';
+import { MemoryPasses, memoryParked } from './memory-again.js';
 import { ACCEPTED, MemoryFirstSeen, MemoryReceiptLog, ScriptedProviders } from './memory-ports.js';
 
 const PARTITIONS = 2;
@@ -44,10 +47,15 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
   const receiptLog = new MemoryReceiptLog();
   const providers = new ScriptedProviders(options.script ?? (() => ACCEPTED), clock.now);
   const delivery = { recipientHash: recipientHash('key-of-the-tests-0'), topicPrefix: '' };
+  const lane = topics.lane('p1');
+  const passes = new MemoryPasses(ledger, receiptLog);
+  const log: { current?: MemoryLog } = {};
+  const parkedRecords = memoryParked(lane.parked, () => log.current);
   const driver = new TestDriver(
     [
       intake('p1', topics, delivery),
       sending('p1', topics, delivery),
+      comingBack('p1', topics, delivery),
       receiving(topics),
       measurement(topics, { feedbackPartitions: PARTITIONS, partialsPartitions: PARTITIONS }),
     ],
@@ -55,12 +63,12 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
       clock,
       partitions: PARTITIONS,
       prepare: codecs.prepare,
-      ports: { firstSeen, reservations: ledger, providers, receiptLog },
+      ports: { firstSeen, reservations: ledger, providers, receiptLog, passes, parkedRecords },
     },
   );
+  log.current = driver.log;
   await driver.pipe(topics.config, configRecords(config, clock.now()));
 
-  const lane = topics.lane('p1');
   const feedback = (): DeliveryFeedback[] => driver.read(topics.feedback);
   const refused = (): MessageRefused[] => driver.read(topics.refused);
   /** What the settle and attempts sinks do with everything written so far; settling again changes nothing. */
@@ -83,6 +91,7 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
     ledger,
     firstSeen,
     receiptLog,
+    passes,
     providers,
     feedback,
     refused,

@@ -83,6 +83,11 @@ export class MemoryLedger implements Reservations {
     return [...this.rows].filter(([, { state }]) => state === 'pending').map(([key]) => key);
   }
 
+  /** Of this message and generation; undefined: nothing was ever reserved. */
+  stateOf(tenantId: string, messageId: string, generation: number): Row['state'] | undefined {
+    return this.rows.get(`${tenantId}|${messageId}|${generation.toString()}`)?.state;
+  }
+
   private reserveOne(asked: ReservationRequest): ReservationDecision {
     const { tenantId, businessLine, messageId, generation, at } = asked;
     const key = `${tenantId}|${messageId}|${generation.toString()}`;

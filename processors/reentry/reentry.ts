@@ -1,3 +1,4 @@
+import type { EpochMs } from '../../schemas/brand.js';
 import { PipelineError, asError } from '../../schemas/error.js';
 import type {
   BudgetReserved,
@@ -8,7 +9,7 @@ import type {
   MessageRouted,
 } from '../../schemas/generated/records.js';
 import { templatesOf, tenantsOf } from '../configuration.js';
-import { validateAgain } from '../dedupe/validate.js';
+import { LIMITS, validateAgain } from '../dedupe/validate.js';
 import { laneOf } from '../lane.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
@@ -47,6 +48,11 @@ export interface ComeBack extends Contract {
 type Incomer = Incoming<ComeBack['from']>;
 type Emission = NonNullable<Decision<ComeBack>['emit']>[number];
 
+/**
+ * Parked for 30 d and a while more, or 30 d among the dead letters. The ledger would attach a table for any day that it
+ * is asked about.
+ */
+const OLDEST_MS = 62 * 86_400_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const requestOf = (record: Incomer): MessageRequest => {
@@ -76,7 +82,10 @@ const generationOf = (record: Incomer, said: number): number => {
   }
 };
 
-const readable = (record: Incomer): { readonly entry: Reentry } | { readonly error: Error } => {
+const readable = (
+  record: Incomer,
+  now: EpochMs,
+): { readonly entry: Reentry } | { readonly error: Error } => {
   try {
     const entry = reentryOf(record.headers);
     const generation = generationOf(record, entry.generation);
@@ -85,10 +94,16 @@ const readable = (record: Incomer): { readonly entry: Reentry } | { readonly err
         'undecidable',
         `the record is of generation ${String(generation)}, its header says ${String(entry.generation)}`,
       );
-    if (!UUID.test(requestOf(record).messageId))
+    const { messageId, createdAt } = requestOf(record);
+    if (!UUID.test(messageId))
       throw new PipelineError(
         'undecidable',
         'messageId is not a UUID: such a request was never accepted',
+      );
+    if (createdAt < now - OLDEST_MS || createdAt > now + LIMITS.createdAheadMs)
+      throw new PipelineError(
+        'undecidable',
+        'createdAt is over 62 days old or ahead of our clock: no topic of ours holds such a request',
       );
     return { entry };
   } catch (thrown) {
@@ -125,8 +140,8 @@ export const comeBack = ({
 }): Processor<ComeBack> => ({
   name: 'reentry',
 
-  async gather(batch, { passes }) {
-    const read = batch.map(readable);
+  async gather(batch, { passes }, { now }) {
+    const read = batch.map((record) => readable(record, now));
     const requests = batch.flatMap((record, index) => {
       const found = read[index];
       return found !== undefined && 'entry' in found ? [asked(record, found.entry)] : [];

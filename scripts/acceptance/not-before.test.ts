@@ -8,8 +8,8 @@ import { requestOf } from './requests.js';
 
 /** Of a release: the timer's second, reading it again, three transactions, and a machine that has other things to do. */
 const IN_TIME_MS = 5_000;
-/** A killed worker's share is taken up by the next within so long (session time-out and open transactions counted). */
-const FAIL_OVER_MS = 20_000;
+/** The next worker's start, the killed one's session (6 s) and its open transactions, on a machine under load. */
+const FAIL_OVER_MS = 40_000;
 
 let installation: Installation;
 let outcomes: Outcomes;
@@ -78,8 +78,8 @@ test('3 s ahead, and the worker killed meanwhile: the next one sends it once, no
   expect(Math.max(...late)).toBeLessThan(FAIL_OVER_MS);
 }, 120_000);
 
-test('20 s ahead, and the worker killed at once: the next one has the schedule, and is in time', async () => {
-  const requests = await parked(20_000, 20);
+test('30 s ahead, and the worker killed at once: the next one has the schedule, and is in time', async () => {
+  const requests = await parked(30_000, 20);
   await worker.kill();
   worker = await WorkerProcess.start(installation.variables, []);
   const late = await lateness(requests);

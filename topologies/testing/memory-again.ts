@@ -22,7 +22,7 @@ export class MemoryPasses implements Passes {
     this.index = index;
   }
 
-  readonly admit: Passes['admit'] = (batch) => Promise.resolve(batch.map((one) => this.one(one)));
+  admit: Passes['admit'] = (batch) => Promise.resolve(batch.map((one) => this.one(one)));
 
   private one(asked: PassRequest): PassAnswer {
     const { tenantId, messageId, generation, stage, releaseNo, at, origin } = asked;

@@ -88,6 +88,11 @@ export class MemoryLedger implements Reservations {
     return this.rows.get(`${tenantId}|${messageId}|${generation.toString()}`)?.state;
   }
 
+  /** As where the day of all messages was detached. */
+  forgetRows(): void {
+    this.rows.clear();
+  }
+
   private reserveOne(asked: ReservationRequest): ReservationDecision {
     const { tenantId, businessLine, messageId, generation, at } = asked;
     const key = `${tenantId}|${messageId}|${generation.toString()}`;

@@ -1,5 +1,5 @@
 import type { EpochMs } from '../schemas/brand.js';
-import type { KafkaRecord } from '../schemas/record.js';
+import type { Headers, KafkaRecord } from '../schemas/record.js';
 
 /**
  * What a stage reads, writes, remembers and asks, by name. The wiring gives each name its topic (state and
@@ -29,6 +29,8 @@ export type Emit<M, Gone = never> = {
     readonly key?: string;
     /** Only for topics partitioned by other than the key; default: the key's partition (murmur2). */
     readonly partition?: number;
+    /** Written with it, beside the input's traceparent; text only (a zero byte would end a value). */
+    readonly headers?: Headers;
   };
 }[keyof M];
 
@@ -75,6 +77,8 @@ export interface Decision<C extends Contract> {
   readonly call?: readonly If<C['call'], C['call'], never>[];
   /** Ids that earlier stages of the chain put for this record are not remembered: it may come again. */
   readonly forget?: boolean;
+  /** Counted as an event of the stage once committed: what has no output to be counted by. */
+  readonly event?: string;
 }
 
 export interface Processor<C extends Contract> {

@@ -10,7 +10,9 @@ export interface GroupTopics {
 /** Which worker group runs a topology. */
 const groupOfTopology = (topology: string): WorkerGroup => {
   const first = topology.split('.')[0] ?? '';
-  return first === 'intake' || first === 'send' || first === 'windows' ? first : 'settle';
+  return first === 'intake' || first === 'send' || first === 'again' || first === 'windows'
+    ? first
+    : 'settle';
 };
 
 /** Sinks are no stages: what they read is not in the plan. */
@@ -22,6 +24,7 @@ const sinkReads = (group: WorkerGroup, names: TopicNames): readonly string[] => 
       return [names.windows, names.breakerLevels];
     case 'intake':
     case 'send':
+    case 'again':
       return [];
   }
 };

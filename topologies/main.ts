@@ -10,6 +10,7 @@ import { startCallbacks } from '../sinks/callbacks/server.js';
 import { breakerLevelSink } from '../sinks/influx/breaker-levels.js';
 import { channelWindowSink } from '../sinks/influx/channel-windows.js';
 import { postgresAttempts } from '../sinks/postgres/attempts.js';
+import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { postgresOwnReservations } from '../sinks/postgres/own-reservations.js';
@@ -22,6 +23,7 @@ import { ProviderInquiries } from '../sinks/providers/inquiries.js';
 import { connectRedis, refuseRefusal } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
+import { comingBack } from './again.js';
 import { intake, sending } from './delivery.js';
 import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
@@ -36,6 +38,7 @@ import { Health } from './runtime/health.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
+import { ParkedReader } from './runtime/parked-reader.js';
 import { ReceiptProducer } from './runtime/receipt-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
@@ -44,13 +47,13 @@ import { type TopicSpec, maxBytes, topicSchemas, topicTable } from './topic-tabl
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
-export const WORKER_GROUPS = ['intake', 'send', 'settle', 'windows'] as const;
+export const WORKER_GROUPS = ['intake', 'send', 'again', 'settle', 'windows'] as const;
 export type WorkerGroup = (typeof WORKER_GROUPS)[number];
 
 export interface RunOptions {
   /** Which stages; default all. */
   readonly only?: readonly WorkerGroup[];
-  /** Which lanes of intake and send; default all. */
+  /** Which lanes of intake, send and again; default all. */
   readonly lanes?: readonly Lane[];
   /** Overrides SLOT: the numbered place of this worker. */
   readonly slot?: number;
@@ -65,6 +68,8 @@ export interface RunOptions {
 
 /** Calls of providers under way per task; more waits in Kafka. */
 const MAX_IN_FLIGHT = 8_000;
+/** Blocks of parked records that a releaser reads again at once; beyond, it schedules nothing new. */
+const RELEASES_IN_FLIGHT = 64;
 const SINK_BATCH = 2_000;
 /** What the stores learn may lag so far behind the messages themselves. */
 const SINK = { maxBatch: SINK_BATCH, lingerMs: 200 } as const;
@@ -235,6 +240,30 @@ const assemble = async (
         sending(lane, topics, delivery),
         { providers },
         { maxBatch: batchOf(lane), maxInFlight: MAX_IN_FLIGHT },
+      );
+    }
+  }
+  if (groups.has('again')) {
+    const parkedReader = new ParkedReader({
+      client,
+      groupId: groupOf(prefix, 'restore'),
+      prepare: codecs.prepare,
+      onError: (error) => {
+        log.warn({ err: asError(error) }, 'parked records could not be read: trying again');
+      },
+    });
+    closers.push(() => parkedReader.close());
+    const ports = {
+      passes: postgresPasses(database, groupOf(prefix, 'attempts')),
+      reservations: postgresReservations(database),
+      // Keys are freed by the coordinates of the ingest record that took them; these come from again.*.
+      firstSeen: { release: () => Promise.resolve() },
+    };
+    for (const lane of lanes) {
+      worker.add(
+        comingBack(lane, topics, delivery),
+        { ...ports, parkedRecords: parkedReader.of(topics.lane(lane).parked) },
+        { maxBatch: batchOf(lane), maxInFlight: RELEASES_IN_FLIGHT },
       );
     }
   }

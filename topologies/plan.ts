@@ -1,6 +1,7 @@
 import type { RecipientHash } from '../processors/recipient-hash.js';
 import type { Lane } from '../schemas/generated/records.js';
 import { memoryCodecs } from '../schemas/topic-codecs.js';
+import { comingBack } from './again.js';
 import { intake, sending } from './delivery.js';
 import { describeTopologies, type TaskDescription } from './describe.js';
 import { measurement, receiving } from './measurement.js';
@@ -26,7 +27,11 @@ export const plan = ({
   const unused: RecipientHash = () => '';
   const options = { recipientHash: unused, topicPrefix: prefix };
   return describeTopologies([
-    ...lanes.flatMap((lane) => [intake(lane, topics, options), sending(lane, topics, options)]),
+    ...lanes.flatMap((lane) => [
+      intake(lane, topics, options),
+      sending(lane, topics, options),
+      comingBack(lane, topics, options),
+    ]),
     receiving(topics),
     resolving(topics, options),
     measurement(topics, {

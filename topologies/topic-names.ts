@@ -44,6 +44,7 @@ export const topicNames = (prefix: string) =>
       dedupe: (lane: Lane) => `${prefix}internal.dedupe.${lane}`,
       claims: (lane: Lane) => `${prefix}internal.claims.${lane}`,
       claimsRetry: (lane: Lane) => `${prefix}internal.claims-retry.${lane}`,
+      schedule: (lane: Lane) => `${prefix}internal.schedule.${lane}`,
       unknown: `${prefix}internal.unknown`,
       unknownWaiting: `${prefix}internal.unknown.waiting`,
       windowsOpen: `${prefix}internal.windows.open`,

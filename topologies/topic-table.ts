@@ -166,6 +166,7 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
     ),
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
+    ...LANES.map((lane) => internal(names.internal.schedule(lane), COMPACT)),
     internal(names.internal.unknown, COMPACT),
     internal(names.internal.unknownWaiting, COMPACT),
     internal(names.internal.windowsOpen, COMPACT),

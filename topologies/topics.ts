@@ -1,5 +1,6 @@
 import type { ScopeState } from '../processors/breaker/scope.js';
 import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
+import type { Entry } from '../processors/release/schedule.js';
 import { claimCodec } from '../processors/send/claim-codec.js';
 import type { Claim } from '../processors/send/claim.js';
 import { retryDelayOf } from '../processors/send/retry.js';
@@ -85,6 +86,18 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         codec: idBatchCodec(),
         spanMs: DEDUPE_SPAN_MS,
       } satisfies IdLog,
+      /** again.*: what comes back in, as the stage's own input. */
+      again: {
+        request: topic('MessageRequest', names.again('dedupe', of)),
+        deduped: topic('MessageDeduped', names.again('budget-reserve', of)),
+        reserved: topic('BudgetReserved', names.again('route', of)),
+        routed: topic('MessageRouted', names.again('send', of)),
+      },
+      /** When what is parked comes back. */
+      schedule: {
+        name: names.internal.schedule(of),
+        codec: internalJson<Entry>(1),
+      } satisfies Topic<Entry>,
       claims: { name: names.internal.claims(of), codec: claim } satisfies Topic<Claim>,
       claimsRetry: { name: names.internal.claimsRetry(of), codec: claim } satisfies Topic<Claim>,
     };

@@ -8,7 +8,7 @@ import type {
 } from '../processors/processor.js';
 import type { EpochMs } from '../schemas/brand.js';
 import type { IdBatch } from '../schemas/id-batch.js';
-import type { KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
+import type { Headers, KafkaRecord, Topic, TopicFamily } from '../schemas/record.js';
 
 type Wired<V> = Topic<V> | TopicFamily<V>;
 
@@ -79,6 +79,7 @@ export interface AnyDecision {
     readonly value: unknown;
     readonly key?: string;
     readonly partition?: number;
+    readonly headers?: Headers;
   }[];
   readonly put?: readonly (
     | { readonly to: string; readonly key: string; readonly value: unknown }
@@ -86,6 +87,7 @@ export interface AnyDecision {
   )[];
   readonly call?: readonly unknown[];
   readonly forget?: boolean;
+  readonly event?: string;
 }
 
 export type AnyStage = Stage<never>;

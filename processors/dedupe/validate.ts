@@ -132,12 +132,21 @@ const times: Rule = ({ createdAt, notBefore, expiresAt }, { now }) => {
 
 /** In the order of judgement: the first that objects names the reason. */
 const RULES: readonly Rule[] = [size, identity, tenant, content, amounts, labels, times];
+/** Of a request that comes back: when it was made is known, and is no reason against it. */
+const AGAIN: readonly Rule[] = [size, identity, tenant, content, amounts, labels];
+
+const judged =
+  (rules: readonly Rule[]): Rule =>
+  (request, circumstances) => {
+    for (const rule of rules) {
+      const problem = rule(request, circumstances);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };
 
 /** What is wrong with a request, by the table of the public contract; null: it may pass. */
-export const validate: Rule = (request, circumstances) => {
-  for (const rule of RULES) {
-    const problem = rule(request, circumstances);
-    if (problem !== null) return problem;
-  }
-  return null;
-};
+export const validate: Rule = judged(RULES);
+
+/** The same for a request that an operator puts back: its times are not judged. */
+export const validateAgain: Rule = judged(AGAIN);

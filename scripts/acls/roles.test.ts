@@ -33,6 +33,10 @@ test('each role may do what its stages do', () => {
   expect(may('send', 'Read', 'x.internal.claims.p2')).toBe(true);
   expect(may('settle', 'Read', 'x.refused')).toBe(true);
   expect(may('settle', 'Write', 'x.receipts')).toBe(true);
+  expect(may('again', 'Read', 'x.parked.p1')).toBe(true);
+  expect(may('again', 'Write', 'x.again.budget-reserve.p1')).toBe(true);
+  expect(may('again', 'Write', 'x.routed.sms.p1')).toBe(true);
+  expect(may('operator', 'Write', 'x.again.send.p3')).toBe(true);
   expect(may('windows', 'Write', 'x.breaker.levels')).toBe(true);
   expect(may('operator', 'Write', 'x.config')).toBe(true);
 });
@@ -43,6 +47,8 @@ test('and nothing more: what holds personal data is read only by those who deliv
       expect([role, topic, may(role, 'Read', topic)]).toEqual([role, topic, false]);
   expect(may('intake', 'Read', 'x.deduped.p0')).toBe(false);
   expect(may('intake', 'Write', 'x.feedback')).toBe(false);
+  expect(may('again', 'Write', 'x.feedback')).toBe(false);
+  expect(may('again', 'Read', 'x.ingest.p0')).toBe(false);
   expect(may('send', 'Write', 'x.ingest.p0')).toBe(false);
   expect(may('producer', 'Write', 'x.feedback')).toBe(false);
   expect(may('operator', 'Write', 'x.feedback')).toBe(false);

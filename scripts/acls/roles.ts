@@ -126,7 +126,7 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
     names.breakerCommands,
     // doctor compares clocks by it.
     names.internal.clock,
-    // Where replay, redrive and release put records back.
+    // Replay and redrive put records back through again.*, each run under a transactional id of its own.
     ...AGAIN_STAGES.flatMap((stage) => LANES.map((lane) => names.again(stage, lane))),
     ...table.filter((spec) => spec.record === 'MessageRequest').map((spec) => spec.name),
   ]);

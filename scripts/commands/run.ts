@@ -37,10 +37,10 @@ export const run = (cli: Cli): Command =>
   )
     .option(
       '--only <groups>',
-      'intake (dedupe, budget, route), send, settle (settle, receipts, attempts), windows (windows, breaker, InfluxDB)',
+      'intake (dedupe, budget, route), send, again (what is released, replayed or redriven), settle (settle, receipts, attempts), windows (windows, breaker, InfluxDB)',
       listOf(WORKER_GROUPS),
     )
-    .option('--lanes <lanes>', 'of intake and send; default all', listOf(LANES))
+    .option('--lanes <lanes>', 'of intake, send and again; default all', listOf(LANES))
     .option(
       '--slot <n>',
       'the numbered place of this worker, held by no other; default SLOT or 0',

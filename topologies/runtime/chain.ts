@@ -116,6 +116,7 @@ export class ChainRun {
   /** Records without a key have no order and no exact deduplication: counted, so that their producer can be told. */
   private readonly withoutKey = new Map<string, number>();
   private readonly written = new Map<string, Map<string, number>>();
+  private readonly events = new Map<ChainStage, Map<string, number>>();
   private readonly views = new Map<ChainStage, Map<Shard, AnyView>>();
 
   constructor(options: ChainOptions) {
@@ -219,6 +220,9 @@ export class ChainRun {
   /** What the run took and wrote, once it is known to have committed. */
   report({ recordsIn, recordsOut, custom }: ChainMetrics): void {
     for (const [stage, count] of this.withoutKey) custom(stage, 'null_key', count);
+    for (const [stage, events] of this.events) {
+      for (const [event, count] of events) custom(stage.name, event, count);
+    }
     for (const [stage, count] of this.taken) recordsIn(stage, count);
     for (const [stage, counts] of this.written) {
       for (const [to, count] of counts) recordsOut(stage, to, count);
@@ -279,6 +283,11 @@ export class ChainRun {
     shard: Shard,
     passage: Passage | null = null,
   ): { stage: ChainStage; record: AnyRecord }[] {
+    const { event } = decision;
+    if (event !== undefined) {
+      const events = this.events.get(stage) ?? new Map<string, number>();
+      this.events.set(stage, events.set(event, (events.get(event) ?? 0) + 1));
+    }
     if (isNothing(decision)) return [];
     const source = passage?.record ?? null;
     append(this.decisions, stage, decision);
@@ -434,7 +443,7 @@ const encoded = (
   source: { readonly record: AnyRecord; readonly raw: RawRecord } | null,
 ): Encoded => ({
   decision,
-  outputs: (decision.emit ?? []).map(({ to, value, key: ownKey, partition }) => {
+  outputs: (decision.emit ?? []).map(({ to, value, key: ownKey, partition, headers }) => {
     const wired = stage.definition.wire.to?.[to];
     if (wired === undefined)
       throw new PipelineError('defect', `${stage.name} emits to unwired ${to}`);
@@ -454,7 +463,9 @@ const encoded = (
         partition: partition ?? null,
         key,
         value: value === null ? null : topic.codec.encode(value),
-        ...(traceparent && { headers: { traceparent } }),
+        ...((traceparent ?? headers) && {
+          headers: { ...(traceparent && { traceparent }), ...headers },
+        }),
       },
       key,
       value,

@@ -9,6 +9,7 @@ import type {
   MessageRequest,
 } from '../../schemas/generated/records.js';
 import { memoryCodecs } from '../../schemas/topic-codecs.js';
+import { comingBack } from '../again.js';
 import { intake, sending } from '../delivery.js';
 import { measurement, receiving } from '../measurement.js';
 import { resolving } from '../resolution.js';
@@ -18,6 +19,8 @@ import { ManualClock } from './clock.js';
 import { TestDriver } from './driver.js';
 import { TEST_CONFIG, configRecords, requestOf } from './fixtures.js';
 import { MemoryLedger } from './memory-ledger.js';
+import type { MemoryLog } from './memory-log.js';
+import { MemoryPasses, memoryParked } from './memory-again.js';
 import {
   ACCEPTED,
   MemoryFirstSeen,
@@ -61,10 +64,15 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
     clock.now,
   );
   const delivery = { recipientHash: recipientHash('key-of-the-tests-0'), topicPrefix: '' };
+  const lane = topics.lane('p1');
+  const passes = new MemoryPasses(ledger, receiptLog);
+  const log: { current?: MemoryLog } = {};
+  const parkedRecords = memoryParked(lane.parked, () => log.current);
   const driver = new TestDriver(
     [
       intake('p1', topics, delivery),
       sending('p1', topics, delivery),
+      comingBack('p1', topics, delivery),
       receiving(topics),
       resolving(topics, delivery),
       measurement(topics, { feedbackPartitions: PARTITIONS, partialsPartitions: PARTITIONS }),
@@ -74,12 +82,20 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
       limits: new TopicLimits(options.limits ?? new Map()),
       partitions: PARTITIONS,
       prepare: codecs.prepare,
-      ports: { firstSeen, reservations: ledger, providers, receiptLog, inquiries },
+      ports: {
+        firstSeen,
+        reservations: ledger,
+        providers,
+        receiptLog,
+        inquiries,
+        passes,
+        parkedRecords,
+      },
     },
   );
+  log.current = driver.log;
   await driver.pipe(topics.config, configRecords(config, clock.now()));
 
-  const lane = topics.lane('p1');
   const feedback = (): DeliveryFeedback[] => driver.read(topics.feedback);
   const refused = (): MessageRefused[] => driver.read(topics.refused);
   /** What the settle and attempts sinks do with everything written so far; settling again changes nothing. */
@@ -102,6 +118,7 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
     ledger,
     firstSeen,
     receiptLog,
+    passes,
     providers,
     inquiries,
     feedback,

@@ -96,6 +96,16 @@ export class MemoryLedger implements Reservations, OwnReservations {
       .map(({ name }) => name);
   }
 
+  /** Of this message and generation; undefined: nothing was ever reserved. */
+  stateOf(tenantId: string, messageId: string, generation: number): Row['state'] | undefined {
+    return this.rows.get(`${tenantId}|${messageId}|${generation.toString()}`)?.state;
+  }
+
+  /** As where the day of all messages was detached. */
+  forgetRows(): void {
+    this.rows.clear();
+  }
+
   private reserveOne(asked: ReservationRequest): ReservationDecision {
     const { tenantId, businessLine, at } = asked;
     const key = keyOf(asked);

@@ -122,6 +122,19 @@ export class MemoryReceiptLog implements ReceiptLog {
     this.passed = passed;
   }
 
+  /** The newest attempt of this message and generation that is known; 0: none. */
+  newest(tenantId: string, messageId: string, generation: number): number {
+    const of = [...this.attempts.values()].filter(
+      (row) =>
+        row.tenantId === tenantId && row.messageId === messageId && row.generation === generation,
+    );
+    return Math.max(0, ...of.map(({ attempt }) => attempt));
+  }
+
+  get passedAt(): EpochMs | null {
+    return this.passed;
+  }
+
   readonly decide: ReceiptLog['decide'] = (batch) =>
     Promise.resolve(
       batch.map(({ at, attempt, transition }): ReceiptAnswer => {

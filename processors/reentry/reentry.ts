@@ -1,0 +1,238 @@
+import type { EpochMs } from '../../schemas/brand.js';
+import { PipelineError, asError } from '../../schemas/error.js';
+import type {
+  BudgetReserved,
+  ConfigEntry,
+  MessageDeduped,
+  MessageRefused,
+  MessageRequest,
+  MessageRouted,
+} from '../../schemas/generated/records.js';
+import { templatesOf, tenantsOf } from '../configuration.js';
+import { LIMITS, validateAgain } from '../dedupe/validate.js';
+import { laneOf } from '../lane.js';
+import type { Contract, Decision, Incoming, Processor } from '../processor.js';
+import type { RecipientHash } from '../recipient-hash.js';
+import { refused } from '../refusal.js';
+import { type Reentry, reentryOf } from './headers.js';
+import type { PassAnswer, PassRequest, Passes } from './passes.js';
+
+export type ReentryFact =
+  | { readonly kind: 'asked'; readonly entry: Reentry; readonly answer: PassAnswer }
+  /** Not of our writing: it cannot be told what it is or where it comes from. */
+  | { readonly kind: 'unreadable'; readonly error: Error };
+
+export interface ComeBack extends Contract {
+  /** again.dedupe, again.budget-reserve, again.route, again.send. */
+  readonly from: {
+    readonly request: MessageRequest;
+    readonly deduped: MessageDeduped;
+    readonly reserved: BudgetReserved;
+    readonly routed: MessageRouted;
+  };
+  /** What goes on, and (`back`) the same record at the end of its own topic, to be looked at later. */
+  readonly to: {
+    readonly deduped: MessageDeduped;
+    readonly routed: MessageRouted;
+    readonly refused: MessageRefused;
+    readonly requestBack: MessageRequest;
+    readonly dedupedBack: MessageDeduped;
+    readonly reservedBack: BudgetReserved;
+    readonly routedBack: MessageRouted;
+  };
+  readonly tables: { readonly config: ConfigEntry };
+  readonly ports: { readonly passes: Passes };
+  readonly fact: ReentryFact;
+}
+
+type Incomer = Incoming<ComeBack['from']>;
+type Emission = NonNullable<Decision<ComeBack>['emit']>[number];
+
+/**
+ * Parked for 30 d and a while more, or 30 d among the dead letters. The ledger would attach a table for any day that it
+ * is asked about.
+ */
+const OLDEST_MS = 62 * 86_400_000;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const requestOf = (record: Incomer): MessageRequest => {
+  switch (record.from) {
+    case 'request':
+      return record.value;
+    case 'deduped':
+      return record.value.request;
+    case 'reserved':
+      return record.value.deduped.request;
+    case 'routed':
+      return record.value.reserved.deduped.request;
+  }
+};
+
+/** A request carries no generation: its header does. Every other record's own must agree with its header. */
+const generationOf = (record: Incomer, said: number): number => {
+  switch (record.from) {
+    case 'request':
+      return said;
+    case 'deduped':
+      return record.value.generation;
+    case 'reserved':
+      return record.value.deduped.generation;
+    case 'routed':
+      return record.value.reserved.deduped.generation;
+  }
+};
+
+const readable = (
+  record: Incomer,
+  now: EpochMs,
+): { readonly entry: Reentry } | { readonly error: Error } => {
+  try {
+    const entry = reentryOf(record.headers);
+    const generation = generationOf(record, entry.generation);
+    if (generation !== entry.generation)
+      throw new PipelineError(
+        'undecidable',
+        `the record is of generation ${String(generation)}, its header says ${String(entry.generation)}`,
+      );
+    const { messageId, createdAt } = requestOf(record);
+    if (!UUID.test(messageId))
+      throw new PipelineError(
+        'undecidable',
+        'messageId is not a UUID: such a request was never accepted',
+      );
+    if (createdAt < now - OLDEST_MS || createdAt > now + LIMITS.createdAheadMs)
+      throw new PipelineError(
+        'undecidable',
+        'createdAt is over 62 days old or ahead of our clock: no topic of ours holds such a request',
+      );
+    return { entry };
+  } catch (thrown) {
+    return { error: asError(thrown) };
+  }
+};
+
+const asked = (record: Incomer, entry: Reentry): PassRequest => {
+  const { tenantId, messageId, createdAt } = requestOf(record);
+  const { generation, releaseNo, origin, runId, startedAt } = entry;
+  return {
+    tenantId,
+    messageId,
+    createdAt,
+    generation,
+    stage: record.from === 'routed' ? 'send' : 'budget-reserve',
+    attempt: record.from === 'routed' ? record.value.attempt : 0,
+    at: record.at,
+    origin,
+    releaseNo,
+    runId,
+    startedAt,
+  };
+};
+
+/**
+ * Lets records back in (exactly-once.md, "Coming back in"): each message once per generation, stage and release,
+ * whatever was written to `again.*` and how often. What was done already emits nothing and is counted.
+ */
+export const comeBack = ({
+  recipientHash,
+}: {
+  readonly recipientHash: RecipientHash;
+}): Processor<ComeBack> => ({
+  name: 'reentry',
+
+  async gather(batch, { passes }, { now }) {
+    const read = batch.map((record) => readable(record, now));
+    const requests = batch.flatMap((record, index) => {
+      const found = read[index];
+      return found !== undefined && 'entry' in found ? [asked(record, found.entry)] : [];
+    });
+    const answers = requests.length === 0 ? [] : await passes.admit(requests);
+    let next = 0;
+    return read.map((found): ReentryFact => {
+      if ('error' in found) return { kind: 'unreadable', error: found.error };
+      const answer = answers[next++];
+      if (answer === undefined) throw new Error('fewer answers than passes asked for');
+      return { kind: 'asked', entry: found.entry, answer };
+    });
+  },
+
+  decide(record, fact, { now, tables }) {
+    if (fact.kind === 'unreadable') throw fact.error;
+    const { entry, answer } = fact;
+    switch (answer.kind) {
+      case 'pass':
+      case 'twin':
+        break;
+      case 'passed':
+      case 'reserved':
+      case 'attempted':
+        return { event: `already_${answer.kind}` };
+      case 'detached':
+        return { event: 'already_detached' };
+      case 'unpaid':
+        throw new PipelineError(
+          'undecidable',
+          `no budget is reserved for generation ${String(entry.generation)}: it must come back at budget-reserve`,
+        );
+      case 'early':
+        return { emit: [back(record)], event: 'early' };
+    }
+    const event = entry.releaseNo > 0 ? 'released' : 'let_in';
+    if (record.from === 'routed')
+      return { emit: [{ to: 'routed', key: keyOf(record), value: record.value }], event };
+    const deduped = dedupedOf(record, entry, now);
+    // What dedupe would say of its content. Its age is no obstacle here, and route judges what has expired.
+    const problem =
+      record.from === 'request'
+        ? validateAgain(record.value, {
+            now,
+            size: record.size,
+            lane: laneOf(record.at.topic),
+            ownerOfTopic: null,
+            tenants: tenantsOf(tables.config),
+            templates: templatesOf(tables.config),
+          })
+        : null;
+    if (problem === null)
+      return { emit: [{ to: 'deduped', key: deduped.key, value: deduped }], event };
+    const { generation } = entry;
+    const source = { request: deduped.request, generation, at: record.at };
+    const value = refused(source, problem, recipientHash, now);
+    return { emit: [{ to: 'refused', key: deduped.key, value }], event };
+  },
+});
+
+const keyOf = ({ key, value }: Incomer & { readonly from: 'routed' }): string =>
+  key === null ? value.reserved.deduped.key : key.toString();
+
+const dedupedOf = (
+  record: Exclude<Incomer, { readonly from: 'routed' }>,
+  { generation }: Reentry,
+  now: number,
+): MessageDeduped => {
+  switch (record.from) {
+    case 'request': {
+      const key = record.key === null ? record.value.messageId : record.key.toString();
+      return { request: record.value, generation, key, dedupedAt: now };
+    }
+    case 'deduped':
+      return record.value;
+    case 'reserved':
+      return record.value.deduped;
+  }
+};
+
+/** To the end of its topic as it came: what is behind it need not wait for the index. */
+const back = (record: Incomer): Emission => {
+  const { headers } = record;
+  switch (record.from) {
+    case 'request':
+      return { to: 'requestBack', value: record.value, headers };
+    case 'deduped':
+      return { to: 'dedupedBack', value: record.value, headers };
+    case 'reserved':
+      return { to: 'reservedBack', value: record.value, headers };
+    case 'routed':
+      return { to: 'routedBack', value: record.value, headers };
+  }
+};

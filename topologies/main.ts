@@ -25,6 +25,7 @@ import { measurement, receiving } from './measurement.js';
 import { readPublishedConfig } from './published-config.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
+import { crashPoints } from './runtime/crash-points.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
@@ -155,6 +156,7 @@ const assemble = async (
     prefix,
     groupProtocol: environment.kafka.groupProtocol,
     slot,
+    passPoint: crashPoints(environment.worker.crashAt),
     deadLetters: names.deadLetters,
     codecs,
     health,

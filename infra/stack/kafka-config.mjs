@@ -1,7 +1,9 @@
 // @ts-check
 /**
  * A broker of the local cluster. One is the stack's own; fault tests make three and stop them.
- * @typedef {{ id: number, port: number, controllerPort: number }} Node
+ * proxied: a second listener whose clients are sent to `advertised`, where a proxy stands in front of it.
+ * @typedef {{ id: number, port: number, controllerPort: number,
+ *   proxied?: { port: number, advertised: number } }} Node
  */
 
 /**
@@ -22,9 +24,16 @@ export function brokerProperties(node, cluster, logDir) {
     'controller.quorum.voters': cluster
       .map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`)
       .join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${node.controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    listeners: [
+      `PLAINTEXT://127.0.0.1:${node.port}`,
+      `CONTROLLER://127.0.0.1:${node.controllerPort}`,
+      ...(node.proxied ? [`PROXIED://127.0.0.1:${node.proxied.port}`] : []),
+    ].join(','),
+    'advertised.listeners': [
+      `PLAINTEXT://127.0.0.1:${node.port}`,
+      ...(node.proxied ? [`PROXIED://127.0.0.1:${node.proxied.advertised}`] : []),
+    ].join(','),
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${node.proxied ? ',PROXIED:PLAINTEXT' : ''}`,
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'log.dirs': logDir,

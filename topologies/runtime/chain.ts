@@ -140,6 +140,7 @@ export class ChainRun {
               stage.ports,
               { now, state: {}, tables: stage.tables },
             );
+      if (processor.gather !== null) this.options.gathered?.();
       this.taken.set(stage.name, batch.length);
       for (const [index, { record, shard, raw }] of batch.entries()) {
         const decision = this.decide(stage, record, facts?.[index], shard, raw);
@@ -318,6 +319,8 @@ export interface ChainOptions {
   readonly deadLetters: string;
   readonly now: () => EpochMs;
   readonly metrics: ChainMetrics;
+  /** A stage has asked its dependency; for fault tests. */
+  readonly gathered?: () => void;
 }
 
 /**

@@ -335,7 +335,19 @@ export class Task implements SessionOwner {
 
   private newRun(): ChainRun {
     const { stages, changelogs, deadLetters, now, metrics } = this.options;
-    return new ChainRun({ stages, changelogs, deadLetters, now, metrics });
+    const { passPoint } = this.options.session;
+    return new ChainRun({
+      stages,
+      changelogs,
+      deadLetters,
+      now,
+      metrics,
+      ...(passPoint && {
+        gathered: () => {
+          passPoint('after-gather');
+        },
+      }),
+    });
   }
 
   /** Rule 5: an abort drops what was staged; answers are decided again. */
@@ -424,6 +436,7 @@ export class Task implements SessionOwner {
         if (found === undefined) continue;
         open.delete(answer.call);
         this.count(found.claimed.shard.id, -1);
+        this.options.session.passPoint?.('after-call');
         this.answers.push({ ...found, answer });
         this.wakeUp();
       }

@@ -1,5 +1,6 @@
 import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
+import type { PassPoint } from './crash-points.js';
 import { groupSettings } from './group-settings.js';
 import {
   type PartitionId,
@@ -29,6 +30,7 @@ export interface SessionOptions {
   readonly topics: readonly string[];
   readonly groupProtocol: GroupProtocol;
   readonly timing: SessionTiming;
+  readonly passPoint?: PassPoint | undefined;
 }
 
 export interface SessionTiming {
@@ -219,9 +221,12 @@ export class TransactionSession {
       await this.producer.begin();
       const { transactionTimeoutMs } = this.options.timing;
       await this.producer.produce(unit.writes, transactionTimeoutMs / 2);
+      this.options.passPoint?.('before-offsets');
       await this.sendOffsets(offsets);
+      this.options.passPoint?.('after-offsets-sent');
       renew = true; // from here on a time-out leaves the outcome open (rule 8)
       await this.producer.commit(transactionTimeoutMs);
+      this.options.passPoint?.('after-commit');
       this.assignment.moved(offsets);
       return 'committed';
     } catch (error) {

@@ -16,7 +16,8 @@ interface Options {
   readonly json?: true;
 }
 
-const PORT_BASE = 33_000;
+/** Beside the stack's own block, and below the ports that systems lend to clients. */
+const PORT_BASE = 27_000;
 
 const families = (text: string): readonly Family[] =>
   text.split(',').map((name) => {

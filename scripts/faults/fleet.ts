@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Variables } from '../installation/installation.js';
-import { WorkerProcess, isReady } from '../installation/worker-process.js';
+import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../demo/worker.js';
 
 const READY_MS = 90_000;
@@ -56,6 +56,7 @@ export class Fleet {
         return worker;
       } catch (error) {
         this.keepLog(slot, worker);
+        if (!worker.alive) this.surprised(slot, worker, await worker.ended);
         if (worker.alive || attempt === START_TRIES) throw error;
         await new Promise((resolve) => setTimeout(resolve, BETWEEN_TRIES_MS));
       }
@@ -112,6 +113,7 @@ export class Fleet {
     this.places.delete(slot);
     if (ending === null) await worker.stop();
     this.keepLog(slot, worker);
+    if (ending !== null && ending.signal === null) this.surprised(slot, worker, ending);
     return ending?.signal === 'SIGKILL';
   }
 
@@ -133,10 +135,7 @@ export class Fleet {
       if (worker.alive) continue;
       this.places.delete(slot);
       this.keepLog(slot, worker);
-      const { code, signal } = await worker.ended;
-      this.surprises.push(
-        `the worker of slot ${slot} ended by itself (${signal ?? `code ${String(code)}`}): ${worker.log.trimEnd().split('\n').slice(-2).join(' ').slice(-400)}`,
-      );
+      this.surprised(slot, worker, await worker.ended);
     }
     for (const slot of this.slots) {
       this.wakeUp(slot);
@@ -160,6 +159,13 @@ export class Fleet {
     );
     this.places.set(slot, { slot, callbackPort, worker, still: false });
     return worker;
+  }
+
+  private surprised(slot: number, worker: WorkerProcess, { code, signal }: Ending): void {
+    const words = worker.log.trimEnd().split('\n').slice(-2).join(' ').slice(-400);
+    this.surprises.push(
+      `the worker of slot ${slot} ended by itself (${signal ?? `code ${String(code)}`}): ${words}`,
+    );
   }
 
   private keepLog(slot: number, worker: WorkerProcess): void {

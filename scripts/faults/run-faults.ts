@@ -224,6 +224,7 @@ class Rounds {
     load.catch(() => undefined); // heard below
     const end = AbortSignal.any([signal, over.signal, AbortSignal.timeout(durationMs)]);
     await Promise.all(this.tracks.map((track) => this.make(track, end)));
+    signal.throwIfAborted();
     await this.scene.fleet.heal(this.scene.slots);
     await load;
     say(`round ${round}  traffic is over, coming to rest`);

@@ -1,14 +1,15 @@
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { components } from '../../infra/stack/components.mjs';
 import { reset } from '../../infra/stack/down.mjs';
 import { stackVariables, endpoints } from '../../infra/stack/endpoints.mjs';
 import { brokerLaunch, newClusterId } from '../../infra/stack/kafka-broker.mjs';
 import { askBrokers } from '../../infra/stack/kafka-wire.mjs';
-import { dataDir } from '../../infra/stack/paths.mjs';
+import { dataDir, makeStackDirs } from '../../infra/stack/paths.mjs';
 import { portsFrom } from '../../infra/stack/ports.mjs';
 import { progressTo } from '../../infra/stack/progress.mjs';
 import { running, start, stop } from '../../infra/stack/supervision.mjs';
+import { PipelineError, asError } from '../../schemas/error.js';
 import { until } from '../installation/until.js';
 import { KafkaProxy } from './kafka-proxy.js';
 
@@ -16,6 +17,8 @@ const BROKERS = [1, 2, 3] as const;
 const READY_MS = 180_000;
 const BROKER_STOP = { signal: 'SIGTERM', graceMs: 20_000 } as const;
 const HEAP = '-Xmx512m';
+/** Ports from the base on that a cluster uses. */
+const BLOCK = 450;
 
 type Launch = Parameters<typeof start>[1];
 
@@ -47,8 +50,11 @@ export class Service {
 
   /** Starts it where it does not run, and waits until it answers. */
   async start(): Promise<void> {
-    if (!this.up) await start(this.name, await this.launch(), this.base);
-    await until(`${this.name} answers`, READY_MS, this.ready);
+    await until(`${this.name} answers`, READY_MS, async () => {
+      // Again where it has ended: Postgres, for one, waits for its dead predecessor's children.
+      if (!this.up) await start(this.name, await this.launch(), this.base);
+      return this.ready();
+    });
   }
 
   /** As an operator would. */
@@ -106,6 +112,7 @@ export const startServices = async (
   base: number,
   say: (line: string) => void,
 ): Promise<OwnServices> => {
+  refuseEphemeral(base);
   const progress = progressTo({
     write: (text: string) => {
       say(text.trimEnd());
@@ -114,6 +121,7 @@ export const startServices = async (
   await stopAll();
   await reset({ progress });
   rmSync(dataDir, { recursive: true, force: true });
+  makeStackDirs();
 
   const nodes = BROKERS.map((id) => ({ id, ...portsOf(base, id) }));
   const clusterId = newClusterId();
@@ -174,7 +182,10 @@ export const startServices = async (
     for (const node of nodes)
       proxies.push(await KafkaProxy.open(node.proxied.advertised, node.proxied.port));
     const since = Date.now();
-    await Promise.all(all.map((service) => service.start()));
+    // All of them, also where one fails: what still starts could not be stopped yet.
+    const outcomes = await Promise.allSettled(all.map((service) => service.start()));
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected') throw asError(outcome.reason);
     say(
       `cluster    3 brokers and 4 others up in ${((Date.now() - since) / 1_000).toFixed(0)} s, base ${base}`,
     );
@@ -194,6 +205,21 @@ export const startServices = async (
     proxied: nodes.map(({ proxied }) => `127.0.0.1:${proxied.advertised}`).join(','),
     close,
   };
+};
+
+/**
+ * Clients of a broker that is down may be given its port as their own, or even connect to themselves: it then never
+ * comes up again (seen).
+ */
+const refuseEphemeral = (base: number): void => {
+  const file = '/proc/sys/net/ipv4/ip_local_port_range';
+  if (!existsSync(file)) return;
+  const [least = 0, most = 0] = readFileSync(file, 'utf8').trim().split(/\s+/).map(Number);
+  if (base + BLOCK < least || base > most) return;
+  throw new PipelineError(
+    'config_invalid',
+    `MILLRACE_PORT_BASE is ${base}: ports from ${least} to ${most} are lent to clients here; choose a base below ${least - BLOCK}`,
+  );
 };
 
 const brokerName = (id: number): string => `kafka-${id}`;

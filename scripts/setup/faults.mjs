@@ -13,7 +13,7 @@ const program = 'dist/scripts/faults/faults.js';
 const usage = `npm run faults -- [options]
 
   Sets up what is missing, starts a cluster of its own (three brokers, registry, Postgres, Redis, InfluxDB;
-  about 3 GB of memory) under .stack/faults with ports from MILLRACE_PORT_BASE (default 33000), breaks it under
+  about 3 GB of memory) under .stack/faults with ports from MILLRACE_PORT_BASE (default 27000), breaks it under
   load, and stops it. With --shared it uses the local stack instead, and breaks workers and carriers only.
   All options go to the harness:
 

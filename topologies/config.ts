@@ -216,6 +216,8 @@ const GROUPS = {
       LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
       /** The numbered place of this worker in its sub-topology, held by nobody else. */
       SLOT: z.coerce.number().int().min(0).max(9_999).default(0),
+      /** For fault tests: where this worker kills itself (runtime/crash-points.ts). */
+      CRASH_AT: z.string().optional(),
     })
     .transform((env) => ({
       recipientHashKey: env.RECIPIENT_HASH_KEY,
@@ -224,6 +226,7 @@ const GROUPS = {
       healthPort: env.HEALTH_PORT,
       logLevel: env.LOG_LEVEL,
       slot: env.SLOT,
+      crashAt: env.CRASH_AT,
     })),
 } as const;
 

@@ -35,6 +35,7 @@ import { readPublishedConfig } from './published-config.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
+import { crashPoints } from './runtime/crash-points.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
@@ -170,6 +171,7 @@ const assemble = async (
     prefix,
     groupProtocol: environment.kafka.groupProtocol,
     slot,
+    passPoint: crashPoints(environment.worker.crashAt),
     deadLetters: names.deadLetters,
     limits: new TopicLimits(maxBytes(table), () =>
       readTopicLimits(

@@ -4,7 +4,9 @@ import { securityProperties } from './kafka-security.mjs';
 
 /**
  * A broker of the local cluster. One is the stack's own; fault tests make three and stop them.
- * @typedef {{ id: number, port: number, controllerPort: number }} Node
+ * proxied: a second listener whose clients are sent to `advertised`, where a proxy stands in front of it.
+ * @typedef {{ id: number, port: number, controllerPort: number,
+ *   proxied?: { port: number, advertised: number } }} Node
  */
 
 /**
@@ -27,9 +29,16 @@ export function brokerProperties(node, cluster, logDir, security) {
     'controller.quorum.voters': cluster
       .map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`)
       .join(','),
-    listeners: `${listener}://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${node.controllerPort}`,
-    'advertised.listeners': `${listener}://127.0.0.1:${node.port}`,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    listeners: [
+      `${listener}://127.0.0.1:${node.port}`,
+      `CONTROLLER://127.0.0.1:${node.controllerPort}`,
+      ...(node.proxied ? [`PROXIED://127.0.0.1:${node.proxied.port}`] : []),
+    ].join(','),
+    'advertised.listeners': [
+      `${listener}://127.0.0.1:${node.port}`,
+      ...(node.proxied ? [`PROXIED://127.0.0.1:${node.proxied.advertised}`] : []),
+    ].join(','),
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${node.proxied ? ',PROXIED:PLAINTEXT' : ''}`,
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'log.dirs': logDir,

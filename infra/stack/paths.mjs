@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 /** The checkout, also when this file runs as its copy in dist/. */
 export const root = withPackageJson(dirname(fileURLToPath(import.meta.url)));
 
-/** Everything a stack keeps; git ignores it and `reset` deletes it. */
-export const stackDir = join(root, '.stack');
+/** Everything a stack keeps; git ignores it and `reset` deletes it. A second stack beside it has a place of its own. */
+export const stackDir = process.env['MILLRACE_STACK_DIR']
+  ? resolve(process.env['MILLRACE_STACK_DIR'])
+  : join(root, '.stack');
 export const dataDir = join(stackDir, 'data');
 const logDir = join(stackDir, 'logs');
 export const runDir = join(stackDir, 'run');
@@ -17,8 +19,11 @@ export const envFile = join(stackDir, 'env');
 /** The broker with security on: its data, its certificates, everyone's passwords. */
 export const secureDir = join(stackDir, 'secure');
 
-/** Tells two checkouts apart where they share a directory. */
-export const checkoutId = createHash('sha256').update(root).digest('hex').slice(0, 10);
+/** Tells two checkouts, and two stacks of one, apart where they share a directory. */
+export const checkoutId = createHash('sha256')
+  .update(process.env['MILLRACE_STACK_DIR'] ? stackDir : root)
+  .digest('hex')
+  .slice(0, 10);
 
 /**
  * @param {string} dir

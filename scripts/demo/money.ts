@@ -33,6 +33,15 @@ export class Bookings {
     });
   }
 
+  /** Accounts that were debited more than events say. */
+  overdrawn(accounts: readonly AccountCounters[]): readonly string[] {
+    return accounts.flatMap(({ tenantId, businessLine, cash, pv }) => {
+      const account = `${tenantId}/${businessLine}`;
+      const wanted = this.#posted.get(account) ?? { cashMicros: 0n, units: 0n };
+      return cash.posted > wanted.cashMicros || pv.posted > wanted.units ? [account] : [];
+    });
+  }
+
   /** Accounts whose ledger does not show what the events say, or does not add up; in words. */
   disagreements(accounts: readonly AccountCounters[]): readonly string[] {
     return accounts.flatMap(({ tenantId, businessLine, cash, pv }) => {

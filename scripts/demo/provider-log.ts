@@ -13,6 +13,9 @@ interface Asked {
 }
 interface Reported {
   readonly kind: 'receipt';
+  readonly reference: string;
+  /** We took it. */
+  readonly acknowledged: boolean;
 }
 type Entry = Asked | Reported;
 

@@ -145,6 +145,23 @@ export class WorkerProcess {
     }
   }
 
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get alive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Stands still, alive, as on a machine that is out of breath; until `wakeUp`. */
+  standStill(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  wakeUp(): void {
+    this.child.kill('SIGCONT');
+  }
+
   /** As the system would end it; killed where it takes longer than 30 s. */
   async stop(): Promise<Ending> {
     this.child.kill('SIGTERM');

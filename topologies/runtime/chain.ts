@@ -162,6 +162,7 @@ export class ChainRun {
               stage.ports,
               { now, state: {}, tables: stage.tables },
             );
+      if (processor.gather !== null) this.options.gathered?.();
       this.taken.set(stage.name, batch.length);
       for (const [index, passage] of batch.entries()) {
         const { record, shard, raw, ids } = passage;
@@ -392,6 +393,8 @@ export interface ChainOptions {
   readonly metrics: ChainMetrics;
   /** What topics take; absent: anything. */
   readonly limits?: TopicLimits;
+  /** A stage has asked its dependency; for fault tests. */
+  readonly gathered?: () => void;
 }
 
 /**

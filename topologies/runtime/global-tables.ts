@@ -4,7 +4,7 @@ import { asError, PipelineError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
 import { type ClientSettings, ConsumerClient } from './rdkafka-client.js';
 import type { ChangelogReader } from './changelog-reader.js';
-import type { RawRecord } from './raw-record.js';
+import type { RawRecord, TopicPartition } from './raw-record.js';
 
 /** A table that workers hold whole. `readAt` is when it was last known to be current. */
 export interface LiveTable<V> extends GlobalTable<V> {
@@ -74,8 +74,7 @@ export class GlobalTables {
     const from: { topic: string; partition: number; offset: number }[] = [];
     for (const [topic, table] of this.tables) {
       for (let partition = 0; partition < partitionsOf(topic); partition++) {
-        const records: RawRecord[] = [];
-        await reader.read({ topic, partition }, (record) => records.push(record));
+        const records = await readPatiently(reader, { topic, partition }, this.options.onError);
         await prepare(records.map(({ value }) => value));
         for (const record of records) this.apply(table, record);
         const last = records.at(-1);
@@ -126,10 +125,35 @@ export class GlobalTables {
   }
 }
 
+/** A leader's election, a lost connection: over by then. A worker that ended instead would only be started again. */
+const FAILING_AT_MOST_MS = 60_000;
+const RETRY_MS = 500;
+
+const readPatiently = async (
+  reader: Pick<ChangelogReader, 'read'>,
+  partition: TopicPartition,
+  onError: (error: Error) => void,
+): Promise<readonly RawRecord[]> => {
+  const deadline = Date.now() + FAILING_AT_MOST_MS;
+  for (;;) {
+    const records: RawRecord[] = [];
+    try {
+      await reader.read(partition, (record) => records.push(record));
+      return records;
+    } catch (thrown) {
+      const error = asError(thrown);
+      const passes = error instanceof PipelineError && error.verdict === 'retry';
+      if (!passes || Date.now() > deadline) throw error;
+      onError(error);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+};
+
 export interface GlobalTablesOptions {
   readonly client: ClientSettings;
   readonly groupId: string;
-  readonly reader: ChangelogReader;
+  readonly reader: Pick<ChangelogReader, 'read'>;
   /** Fetches the writer schemas that these values need. */
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly partitionsOf: (topic: string) => number;

@@ -1,6 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { KafkaRecord, PartitionSlice, Topic } from '../../schemas/record.js';
+import type { PassPoint } from './crash-points.js';
 import { groupSettings } from './group-settings.js';
 import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
@@ -54,6 +55,7 @@ export interface SinkTaskOptions {
   readonly maxBatch: number;
   /** Writes are at least so far apart unless batches are full: nobody waits for a sink, and a write costs what it costs. */
   readonly lingerMs: number;
+  readonly passPoint?: PassPoint | undefined;
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly onEvent: (event: SinkEvent) => void;
   readonly metrics: { readonly written: (records: number, milliseconds: number) => void };
@@ -173,8 +175,10 @@ export class SinkTask<V> {
     const full = records.length >= this.options.maxBatch;
     this.lingerUntil = full ? 0 : Date.now() + this.options.lingerMs;
     const started = performance.now();
+    this.options.passPoint?.('before-effect');
     const lost = await this.persist(() => this.sink.write(slices));
     if (lost === undefined) return;
+    this.options.passPoint?.('after-effect');
     if (lost.length > 0) {
       await this.reload(lost, slices);
       return;

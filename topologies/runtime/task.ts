@@ -329,6 +329,7 @@ export class Task implements SessionOwner {
 
   private newRun(): ChainRun {
     const { stages, changelogs, deadLetters, now, metrics, limits } = this.options;
+    const { passPoint } = this.options.session;
     return new ChainRun({
       stages,
       changelogs,
@@ -336,6 +337,11 @@ export class Task implements SessionOwner {
       now,
       metrics,
       ...(limits && { limits }),
+      ...(passPoint && {
+        gathered: () => {
+          passPoint('after-gather');
+        },
+      }),
     });
   }
 
@@ -433,6 +439,7 @@ export class Task implements SessionOwner {
         if (found === undefined) continue;
         open.delete(answer.call);
         this.count(found.claimed.shard.id, -1);
+        this.options.session.passPoint?.('after-call');
         this.answers.push({ ...found, answer });
         this.wakeUp();
       }

@@ -1,5 +1,6 @@
 import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
+import type { PassPoint } from './crash-points.js';
 import { groupSettings } from './group-settings.js';
 import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
@@ -36,6 +37,7 @@ export interface SessionOptions {
   readonly clients?: KafkaClients;
   /** What topics take. A broker that refuses a size has them read anew. */
   readonly limits?: TopicLimits;
+  readonly passPoint?: PassPoint | undefined;
 }
 
 export interface SessionTiming {
@@ -230,9 +232,12 @@ export class TransactionSession {
       await this.producer.begin();
       const { transactionTimeoutMs } = this.options.timing;
       await this.producer.produce(unit.writes, transactionTimeoutMs / 2);
+      this.options.passPoint?.('before-offsets');
       await this.sendOffsets(offsets);
+      this.options.passPoint?.('after-offsets-sent');
       renew = true; // from here on a time-out leaves the outcome open (rule 8)
       await this.producer.commit(transactionTimeoutMs);
+      this.options.passPoint?.('after-commit');
       this.assignment.moved(offsets);
       this.sizeRefusals = 0;
       return 'committed';

@@ -4,6 +4,7 @@ import type { Topic } from '../../schemas/record.js';
 import { type AnyStage, type Topology, topicsOf } from '../topology.js';
 import { changelogsOf, chainStages } from './chain-stages.js';
 import type { ChangelogReader } from './changelog-reader.js';
+import type { PassPoint } from './crash-points.js';
 import { GlobalTables } from './global-tables.js';
 import type { Health } from './health.js';
 import type { Logger } from './log.js';
@@ -23,6 +24,8 @@ export interface WorkerOptions {
   readonly groupProtocol: GroupProtocol;
   /** This worker's place in its sub-topologies (rule 10). */
   readonly slot: number;
+  /** What a task calls as it passes a crash point; for fault tests. */
+  readonly passPoint?: (task: string) => PassPoint | undefined;
   readonly deadLetters: string;
   readonly limits?: TopicLimits;
   readonly codecs: Codecs;
@@ -91,6 +94,7 @@ export class Worker {
           groupProtocol,
           timing: DEFAULT_TIMING,
           ...settings,
+          passPoint: this.options.passPoint?.(sink.name),
           prepare: codecs.prepare,
           metrics: metrics.ofSink(sink.name),
           onEvent: (event) => {
@@ -185,6 +189,7 @@ export class Worker {
         transactionalId: transactionalIdOf(prefix, name, slot),
         groupProtocol,
         timing: DEFAULT_TIMING,
+        passPoint: this.options.passPoint?.(name),
       },
       onEvent: (event) => {
         this.note(name, event);

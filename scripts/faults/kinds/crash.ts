@@ -1,0 +1,45 @@
+import type { CrashPoint } from '../../../topologies/runtime/crash-points.js';
+import { type FaultKind, between } from '../scene.js';
+
+/** A worker dies at once, wherever it stands. */
+const workerKill: FaultKind = {
+  name: 'worker SIGKILL',
+  family: 'crash',
+  needsOwnServices: false,
+  inject: async ({ fleet, slots }, random) => {
+    const slot = random.pick(slots);
+    await fleet.kill(slot);
+    await fleet.start(slot);
+    return `slot ${slot}`;
+  },
+};
+
+/** Tasks under `*` count their lanes together. Each stage with each point that means something else there. */
+const POINTS: readonly (readonly [task: string, points: readonly CrashPoint[]])[] = [
+  ['intake.*', ['after-gather', 'before-offsets', 'after-offsets-sent', 'after-commit']],
+  ['send.*', ['before-offsets', 'after-offsets-sent', 'after-commit', 'after-call']],
+  ['receipts', ['after-gather', 'after-offsets-sent', 'after-commit']],
+  ['windows*', ['after-offsets-sent', 'after-commit']],
+  ['settle', ['before-effect', 'after-effect']],
+  ['attempts', ['after-effect']],
+];
+/** Passings of the point before the one that kills: a start, a restore and some traffic. */
+const PASSINGS = { least: 1, most: 8 } as const;
+const REACHED_MS = 45_000;
+
+/** A third worker joins, takes its share, and dies at a numbered point. */
+const crashAt = (task: string, point: CrashPoint): FaultKind => ({
+  name: `crash ${task}.${point}`,
+  family: 'crash',
+  needsOwnServices: false,
+  inject: async ({ fleet, slots }, random) => {
+    const at = `${task}.${point}:${between(random, PASSINGS.least, PASSINGS.most)}`;
+    const died = await fleet.crash(Math.max(...slots) + 1, at, REACHED_MS);
+    return died ? `CRASH_AT=${at}` : null;
+  },
+});
+
+export const CRASHES: readonly FaultKind[] = [
+  workerKill,
+  ...POINTS.flatMap(([task, points]) => points.map((point) => crashAt(task, point))),
+];

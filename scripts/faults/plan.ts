@@ -1,0 +1,74 @@
+import { type Random, seeded } from '../traffic/random.js';
+import { BROKERS } from './kinds/broker.js';
+import { CRASHES } from './kinds/crash.js';
+import { DEPENDENCIES } from './kinds/dependency.js';
+import { NETWORK } from './kinds/network.js';
+import { REBALANCES } from './kinds/rebalance.js';
+import type { Family, FaultKind } from './scene.js';
+
+export const KINDS: readonly FaultKind[] = [
+  ...CRASHES,
+  ...REBALANCES,
+  ...BROKERS,
+  ...NETWORK,
+  ...DEPENDENCIES,
+];
+
+/** Faults that go on beside each other: those of the workers, and those of everything around them. */
+const TRACKS: readonly (readonly Family[])[] = [
+  ['crash', 'rebalance'],
+  ['broker', 'network', 'dependency'],
+];
+
+/** One fault to come. */
+export interface PlannedFault {
+  /** Track and place in it, as it is printed. */
+  readonly number: string;
+  readonly kind: FaultKind;
+  /** Its own dice: what it does does not depend on what came before. */
+  readonly random: Random;
+}
+
+/** Faults one after the other, without end. */
+export interface Track {
+  readonly next: () => PlannedFault;
+}
+
+/** Seeds of one run must not meet. */
+const STRIDE = 1_000_003;
+
+/**
+ * The faults of each track, without end: all kinds once in a seeded order, then all again in another.
+ * The same seed and kinds give the same faults in the same order.
+ */
+export const plan = (seed: number, kinds: readonly FaultKind[]): readonly Track[] =>
+  TRACKS.map((families) => kinds.filter(({ family }) => families.includes(family))).flatMap(
+    (some, index) => (some.length === 0 ? [] : [track(seed, index, some)]),
+  );
+
+const track = (seed: number, index: number, kinds: readonly FaultKind[]): Track => {
+  const name = index === 0 ? 'a' : 'b';
+  const dice = seeded(seed * STRIDE + index);
+  const left: FaultKind[] = [];
+  let number = 0;
+  return {
+    next: () => {
+      if (left.length === 0) left.push(...shuffled(dice, kinds));
+      const [kind] = left.splice(0, 1);
+      if (kind === undefined) throw new Error('a track without faults');
+      number += 1;
+      return {
+        number: `${name}${number}`,
+        kind,
+        random: seeded((seed + number) * STRIDE + 7 + index),
+      };
+    },
+  };
+};
+
+const shuffled = <T>(random: Random, list: readonly T[]): readonly T[] => {
+  const left = [...list];
+  const order: T[] = [];
+  while (left.length > 0) order.push(...left.splice(random.int(left.length), 1));
+  return order;
+};

@@ -1,0 +1,77 @@
+import { asError } from '../../schemas/error.js';
+import { LANES } from '../../schemas/generated/records.js';
+import { Accounting, messageKey } from '../demo/accounting.js';
+import { Bookings } from '../demo/money.js';
+import { AttemptsSeen } from '../demo/provider-log.js';
+import { type Decoded, readDecoded } from '../read/decoded.js';
+import type { FaultInstallation } from './installation.js';
+
+/** A read_committed reader beside the pipeline, as anybody's own would be: knows only what is in the topics. */
+export class Witness {
+  readonly accounting: Accounting;
+  readonly bookings = new Bookings();
+  readonly attempts = new AttemptsSeen();
+  /** Times that events debit a message, by message and generation, where it is more than once. */
+  readonly debits = new Map<string, number>();
+  private readonly stop = new AbortController();
+  private readonly reading: Promise<void>;
+  private broken: Error | null = null;
+  private last = Date.now();
+
+  constructor(installation: FaultInstallation) {
+    this.accounting = new Accounting(LANES.map((lane) => installation.names.ingest(lane)));
+    this.reading = this.read(installation).catch((thrown: unknown) => {
+      this.broken = asError(thrown);
+    });
+  }
+
+  /** For how long nothing was seen, ms. @throws why the reading broke off */
+  get quietMs(): number {
+    if (this.broken !== null) throw this.broken;
+    return Date.now() - this.last;
+  }
+
+  /** Messages that events debit twice or more. */
+  get debitedAgain(): readonly string[] {
+    return [...this.debits].flatMap(([message, times]) => (times > 1 ? [message] : []));
+  }
+
+  /** Reads to the end of now, and stops. */
+  async close(): Promise<void> {
+    this.stop.abort();
+    await this.reading;
+    if (this.broken !== null) throw this.broken;
+  }
+
+  private async read({ client, codecs, names, table }: FaultInstallation): Promise<void> {
+    const wanted = new Set<string>([
+      names.feedback,
+      names.refused,
+      names.deadLetters,
+      ...LANES.map((lane) => names.parked(lane)),
+    ]);
+    const topics = table.filter(({ name }) => wanted.has(name));
+    for await (const batch of readDecoded({
+      settings: client,
+      codecs,
+      topics,
+      to: this.stop.signal,
+    })) {
+      this.last = Date.now();
+      for (const record of batch) {
+        this.accounting.observe(record);
+        this.bookings.observe(record);
+        this.attempts.observe(record);
+        this.debit(record);
+      }
+    }
+  }
+
+  private debit({ decoded }: Decoded): void {
+    if (decoded.is !== 'DeliveryFeedback') return;
+    const { tenantId, messageId, generation, settlement } = decoded.value;
+    if (settlement.kind !== 'post' && settlement.kind !== 'reverse') return;
+    const key = `${messageKey(tenantId, messageId)}|${generation}`;
+    this.debits.set(key, (this.debits.get(key) ?? 0) + (settlement.kind === 'post' ? 1 : -1));
+  }
+}

@@ -25,6 +25,7 @@ const VERDICTS = {
   client_feature_missing: 'stop',
   state_too_new: 'stop',
   fenced: 'stop',
+  kafka_refused: 'stop',
   postgres_refused: 'stop',
   redis_refused: 'stop',
   influx_refused: 'stop',

@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { PipelineError, asError } from './error.js';
 import { type Compatibility } from './record-types.js';
+import { tlsRefusal } from './tls-refusal.js';
 import type { RegisteredSchema } from './writer-schemas.js';
 
 /** Where the registry is and how we prove who we are. All texts are contents, not file names. */
@@ -98,7 +99,7 @@ const refusal = (base: string, status: number, answer: Json): PipelineError | nu
   if (status === 401 || status === 403)
     return new PipelineError(
       'config_invalid',
-      `schema registry at ${base} refuses our credentials (HTTP ${status})`,
+      `schema registry at ${base} refuses our credentials (HTTP ${status}). Check SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD`,
     );
   if (status === 408 || status === 429 || status >= 500) return unavailable(base, words);
   return new PipelineError(
@@ -136,6 +137,13 @@ const asking = (options: RegistryOptions, dispatcher: Dispatcher): Ask => {
       status = answer.statusCode;
       text = await answer.body.text();
     } catch (cause) {
+      const tls = tlsRefusal(cause);
+      if (tls !== null)
+        throw new PipelineError(
+          'config_invalid',
+          `schema registry at ${base}: ${tls}. Check SCHEMA_REGISTRY_URL and SCHEMA_REGISTRY_CA_LOCATION`,
+          cause,
+        );
       throw unavailable(
         base,
         `no answer within ${deadlineMs} ms (${asError(cause).message})`,

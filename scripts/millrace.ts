@@ -4,6 +4,7 @@ import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
 import { explain } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
+import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
@@ -47,7 +48,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
     group('config', 'Business configuration: tenants, channels, prices, policy', configApply(cli)),
   );
   root.addCommand(group('topology', 'How stages and topics are wired', topologyDescribe(cli)));
-  root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli)));
+  root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli), aclsApply(cli)));
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
   root.addCommand(trace(cli));

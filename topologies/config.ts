@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { PipelineError, asError } from '../schemas/error.js';
+import { postgresUrl, urlWith } from './connection-urls.js';
 
 /**
  * The environment, validated at start with every error listed at once. Every variable may instead be given as
- * NAME_FILE, the path of a file that holds it: that is how secrets are mounted.
- * TLS to the registry, Postgres, Redis and InfluxDB is in their URLs (https, ?sslmode=verify-full, rediss); further
- * authorities for those come by Node's own NODE_EXTRA_CA_CERTS.
+ * NAME_FILE, the path of a file that holds it: that is how secrets are mounted. ..._LOCATION names a PEM file, which
+ * must be there. docs/operators/security.md says how to set up each dependency.
  */
 
 type Source = Readonly<Record<string, string | undefined>>;
@@ -33,6 +33,18 @@ const brokers = z
     error: 'must be host:port[,host:port...]',
   });
 
+/** The name of a PEM file, as librdkafka and Postgres' client take it. */
+const pemFile = z.string().superRefine((location, context) => {
+  try {
+    if (!readFileSync(location, 'utf8').includes('-----BEGIN '))
+      context.addIssue(`names ${location}, which is no PEM file`);
+  } catch (thrown) {
+    context.addIssue(`cannot be read: ${asError(thrown).message}`);
+  }
+});
+/** The content of a PEM file, as all others take it. */
+const pem = pemFile.transform((location) => readFileSync(location, 'utf8'));
+
 export const SASL_MECHANISMS = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
 
 const kafkaGroup = z
@@ -51,9 +63,9 @@ const kafkaGroup = z
     KAFKA_SASL_MECHANISM: z.enum(SASL_MECHANISMS).optional(),
     KAFKA_SASL_USERNAME: z.string().optional(),
     KAFKA_SASL_PASSWORD: z.string().optional(),
-    KAFKA_SSL_CA_LOCATION: z.string().optional(),
-    KAFKA_SSL_CERTIFICATE_LOCATION: z.string().optional(),
-    KAFKA_SSL_KEY_LOCATION: z.string().optional(),
+    KAFKA_SSL_CA_LOCATION: pemFile.optional(),
+    KAFKA_SSL_CERTIFICATE_LOCATION: pemFile.optional(),
+    KAFKA_SSL_KEY_LOCATION: pemFile.optional(),
     KAFKA_SSL_KEY_PASSWORD: z.string().optional(),
   })
   .superRefine((env, context) => {
@@ -97,27 +109,81 @@ const kafkaGroup = z
 
 const GROUPS = {
   kafka: kafkaGroup,
-  /** Credentials, where it wants some, are in the URL. */
+  /** Credentials by variable win over those in the URL; so everywhere below. */
   registry: z
-    .object({ SCHEMA_REGISTRY_URL: url('http', 'https') })
-    .transform((env) => ({ url: env.SCHEMA_REGISTRY_URL })),
+    .object({
+      SCHEMA_REGISTRY_URL: url('http', 'https'),
+      SCHEMA_REGISTRY_USERNAME: z.string().optional(),
+      SCHEMA_REGISTRY_PASSWORD: z.string().optional(),
+      SCHEMA_REGISTRY_CA_LOCATION: pem.optional(),
+      SCHEMA_REGISTRY_CERTIFICATE_LOCATION: pem.optional(),
+      SCHEMA_REGISTRY_KEY_LOCATION: pem.optional(),
+    })
+    .transform((env) => ({
+      url: env.SCHEMA_REGISTRY_URL,
+      username: env.SCHEMA_REGISTRY_USERNAME,
+      password: env.SCHEMA_REGISTRY_PASSWORD,
+      ca: env.SCHEMA_REGISTRY_CA_LOCATION,
+      cert: env.SCHEMA_REGISTRY_CERTIFICATE_LOCATION,
+      key: env.SCHEMA_REGISTRY_KEY_LOCATION,
+    })),
   postgres: z
     .object({
       DATABASE_URL: url('postgres', 'postgresql'),
+      DATABASE_USERNAME: z.string().optional(),
+      DATABASE_PASSWORD: z.string().optional(),
+      DATABASE_SSLMODE: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).optional(),
+      DATABASE_CA_LOCATION: pemFile.optional(),
+      DATABASE_CERTIFICATE_LOCATION: pemFile.optional(),
+      DATABASE_KEY_LOCATION: pemFile.optional(),
       /** Schema of this installation's tables, so that several share a database. */
       DATABASE_SCHEMA: z
         .string()
         .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only, at most 63')
         .default('millrace'),
     })
-    .transform((env) => ({ url: env.DATABASE_URL, schema: env.DATABASE_SCHEMA })),
+    .transform((env) => ({
+      /** Holds all of it, password and authority included: whoever connects needs nothing else. */
+      url: postgresUrl(env.DATABASE_URL, {
+        username: env.DATABASE_USERNAME,
+        password: env.DATABASE_PASSWORD,
+        mode: env.DATABASE_SSLMODE,
+        caLocation: env.DATABASE_CA_LOCATION,
+        certificateLocation: env.DATABASE_CERTIFICATE_LOCATION,
+        keyLocation: env.DATABASE_KEY_LOCATION,
+      }),
+      schema: env.DATABASE_SCHEMA,
+    })),
   redis: z
-    .object({ REDIS_URL: url('redis', 'rediss') })
-    .transform((env) => ({ url: env.REDIS_URL })),
+    .object({
+      REDIS_URL: url('redis', 'rediss'),
+      REDIS_USERNAME: z.string().optional(),
+      REDIS_PASSWORD: z.string().optional(),
+      REDIS_CA_LOCATION: pem.optional(),
+      REDIS_CERTIFICATE_LOCATION: pem.optional(),
+      REDIS_KEY_LOCATION: pem.optional(),
+    })
+    .superRefine((env, context) => {
+      // ioredis would speak TLS to a redis:// address, or not, by which option it meets first.
+      if (env.REDIS_CA_LOCATION !== undefined && !env.REDIS_URL.startsWith('rediss:'))
+        context.addIssue({
+          code: 'custom',
+          path: ['REDIS_CA_LOCATION'],
+          message: 'is for TLS: REDIS_URL must then begin with rediss://',
+        });
+    })
+    .transform((env) => ({
+      /** Credentials included. */
+      url: urlWith(env.REDIS_URL, env.REDIS_USERNAME, env.REDIS_PASSWORD),
+      ca: env.REDIS_CA_LOCATION,
+      cert: env.REDIS_CERTIFICATE_LOCATION,
+      key: env.REDIS_KEY_LOCATION,
+    })),
   influx: z
     .object({
       INFLUX_URL: url('http', 'https'),
       INFLUX_TOKEN: z.string().default(''),
+      INFLUX_CA_LOCATION: pem.optional(),
       /** Empty for InfluxDB 1.x. */
       INFLUX_ORG: z.string().default(''),
       /** database/retention-policy for InfluxDB 1.x. */
@@ -126,6 +192,7 @@ const GROUPS = {
     .transform((env) => ({
       url: env.INFLUX_URL,
       token: env.INFLUX_TOKEN,
+      ca: env.INFLUX_CA_LOCATION,
       org: env.INFLUX_ORG,
       bucket: env.INFLUX_BUCKET,
     })),
@@ -136,6 +203,14 @@ const GROUPS = {
         .min(16, 'must have at least 16 characters; it keys the hash that stands for a recipient'),
       /** Carriers' receipts; 0 takes any free port. */
       CALLBACK_PORT: port.default(8090),
+      /** Carriers must end the callback's path with it. */
+      CALLBACK_TOKEN: z
+        .string()
+        .regex(
+          /^[A-Za-z0-9._~-]{16,}$/,
+          'is part of a path: at least 16 letters, digits and . _ ~ -, e.g. from openssl rand -hex 32',
+        )
+        .optional(),
       /** /health, /ready and /metrics; 0 takes any free port. */
       HEALTH_PORT: port.default(8091),
       LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
@@ -145,6 +220,7 @@ const GROUPS = {
     .transform((env) => ({
       recipientHashKey: env.RECIPIENT_HASH_KEY,
       callbackPort: env.CALLBACK_PORT,
+      callbackToken: env.CALLBACK_TOKEN,
       healthPort: env.HEALTH_PORT,
       logLevel: env.LOG_LEVEL,
       slot: env.SLOT,

@@ -16,12 +16,15 @@ import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
-import { connectRedis } from '../sinks/redis/client.js';
+import { connectRedis, refuseRefusal } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
 import { intake, sending } from './delivery.js';
+import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
+import { diagnoseKafka } from './kafka-refusal.js';
 import { measurement, receiving } from './measurement.js';
+import { plan } from './plan.js';
 import { readPublishedConfig } from './published-config.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
@@ -110,7 +113,9 @@ const assemble = async (
   /** A dependency that is away at the start is waited for, and readiness names it. */
   const patiently = <T>(attempt: () => Promise<T>) => waitFor(attempt, health, log, options.signal);
 
-  const counts = await partitionCounts(client);
+  const counts = await partitionCounts(client).catch(async (error: unknown) => {
+    throw (await diagnoseKafka(environment.kafka)) ?? error;
+  });
   requireTopics(counts, [names.config]);
   const codecs = await patiently(() =>
     openCodecs(schemaRegistry(environment.registry), [
@@ -125,30 +130,28 @@ const assemble = async (
   );
   const channels = [...channelsOf(published).values()];
   const maxBatch = lanesOf(published).maxBatch;
-  const table = topicTable({
-    prefix,
+  const wired = {
     channels: channels.map(({ name }) => name),
     tenantsWithOwnIngest: [...tenantsOf(published).values()]
       .filter((tenant) => tenant.ownIngest)
       .map(({ id }) => id),
-  });
+  };
+  const table = topicTable({ prefix, ...wired });
+  // Only its own: with access rules, a worker does not even see the others'.
+  const described = plan({ prefix, lanes, ...wired });
   requireTopics(
     counts,
-    table.map(({ name }) => name),
+    [...groups].flatMap((group) => {
+      const { reads, writes } = groupTopics(group, names, described);
+      return [...reads, ...writes];
+    }),
   );
   await patiently(() => codecs.open(topicSchemas(table)));
   // Claims hold whole routed records; an older release may have written them.
   if (groups.has('send')) {
     await patiently(() => codecs.prepareAll(routedTopics(table)));
   }
-  const topics = typedTopics({
-    prefix,
-    codecs,
-    channels: channels.map(({ name }) => name),
-    tenantsWithOwnIngest: [...tenantsOf(published).values()]
-      .filter((tenant) => tenant.ownIngest)
-      .map(({ id }) => id),
-  });
+  const topics = typedTopics({ prefix, codecs, ...wired });
 
   const worker = new Worker({
     client,
@@ -175,7 +178,7 @@ const assemble = async (
   const batchOf = (lane: Lane): number => maxBatch[lane];
 
   if (groups.has('intake')) {
-    const redis = connectRedis({ url: environment.redis.url });
+    const redis = connectRedis(environment.redis);
     closers.push(() => {
       redis.disconnect();
       return Promise.resolve();
@@ -191,6 +194,7 @@ const assemble = async (
       },
     });
     const ports = { firstSeen, reservations: postgresReservations(database) };
+    await refuseRefusal(redis);
     for (const lane of lanes) {
       worker.add(intake(lane, topics, delivery), ports, {
         maxBatch: batchOf(lane),
@@ -259,6 +263,9 @@ const assemble = async (
     const formats = receiptFormats(channels);
     const callbacks = await startCallbacks({
       port: environment.worker.callbackPort,
+      ...(environment.worker.callbackToken !== undefined && {
+        token: environment.worker.callbackToken,
+      }),
       provider: (name) => formats.get(name),
       deliver: (receipts) => receiptProducer.deliver(receipts),
       pushed: (provider, result, receipts) => {

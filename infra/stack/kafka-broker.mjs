@@ -6,9 +6,11 @@ import { cached, exists, verifyFiles } from './cache.mjs';
 import { pinned } from './checksums.mjs';
 import { javaCommand } from './java.mjs';
 import { brokerProperties, log4j2 } from './kafka-config.mjs';
+import { scramOptions } from './kafka-security.mjs';
 import { download } from './maven.mjs';
 import { runCommand } from './run-command.mjs';
 /** @import { Node } from './kafka-config.mjs' */
+/** @import { KafkaSecurity } from './kafka-security.mjs' */
 /** @import { Launch } from './supervision.mjs' */
 
 export const kafkaVersion = '4.3.1';
@@ -17,21 +19,25 @@ export const kafkaVersion = '4.3.1';
  * How to start one broker; formats its directory the first time.
  * @param {Node} node
  * @param {readonly Node[]} cluster
- * @param {{ dir: string, clusterId: string, signal?: AbortSignal | undefined }} options clusterId: the same for
- *   all of a cluster; used only when the directory is new
+ * @param {{ dir: string, clusterId: string, signal?: AbortSignal | undefined,
+ *   security?: KafkaSecurity | undefined }} options clusterId: the same for all of a cluster; used only when the
+ *   directory is new, as are the passwords
  * @returns {Promise<Launch>}
  */
-export async function brokerLaunch(node, cluster, { dir, clusterId, signal }) {
+export async function brokerLaunch(node, cluster, { dir, clusterId, signal, security }) {
   const lib = await kafkaJars(signal);
   await mkdir(dir, { recursive: true });
   const properties = join(dir, 'server.properties');
   const logging = join(dir, 'log4j2.xml');
   const logDir = join(dir, 'log');
-  await writeFile(properties, brokerProperties(node, cluster, logDir));
+  await writeFile(properties, brokerProperties(node, cluster, logDir, security), { mode: 0o600 });
   await writeFile(logging, log4j2);
   const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', `${lib}/*`];
   if (!(await exists(join(logDir, 'meta.properties')))) {
-    const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+    const format = [
+      ...['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties],
+      ...(security === undefined ? [] : scramOptions(security)),
+    ];
     await runCommand(javaCommand(), ['-Xmx128m', ...java, ...format], {
       deadlineMs: 60_000,
       signal,

@@ -1,4 +1,7 @@
 // @ts-check
+import { securityProperties } from './kafka-security.mjs';
+/** @import { KafkaSecurity } from './kafka-security.mjs' */
+
 /**
  * A broker of the local cluster. One is the stack's own; fault tests make three and stop them.
  * @typedef {{ id: number, port: number, controllerPort: number }} Node
@@ -8,12 +11,14 @@
  * @param {Node} node this broker
  * @param {readonly Node[]} cluster all of them, this one included
  * @param {string} logDir
+ * @param {KafkaSecurity} [security] without, anyone may do anything
  * @returns {string} content of its server.properties
  */
-export function brokerProperties(node, cluster, logDir) {
+export function brokerProperties(node, cluster, logDir, security) {
   const factor = Math.min(cluster.length, 3);
   // One broker down out of three must leave acks=all possible and lose nothing.
   const minIsr = factor === 3 ? 2 : 1;
+  const listener = security === undefined ? 'PLAINTEXT' : 'CLIENTS';
   const properties = {
     'process.roles': 'broker,controller',
     'node.id': node.id,
@@ -22,8 +27,8 @@ export function brokerProperties(node, cluster, logDir) {
     'controller.quorum.voters': cluster
       .map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`)
       .join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${node.controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
+    listeners: `${listener}://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${node.controllerPort}`,
+    'advertised.listeners': `${listener}://127.0.0.1:${node.port}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
@@ -59,6 +64,7 @@ export function brokerProperties(node, cluster, logDir) {
     'log.cleaner.dedupe.buffer.size': 32 * 1024 * 1024,
     'num.network.threads': 2,
     'num.io.threads': 4,
+    ...(security === undefined ? {} : securityProperties(security)),
   };
   return Object.entries(properties)
     .map(([name, value]) => `${name}=${value}\n`)

@@ -56,6 +56,6 @@ test('a line is what kafka-acls.sh takes', () => {
   const rule = rules.find((one) => one.role === 'intake' && one.resource === 'group');
   if (rule === undefined) throw new Error('no group rule');
   expect(aclLine(rule, 'User:a')).toBe(
-    `kafka-acls.sh --bootstrap-server "$KAFKA_BROKERS" --add --allow-principal User:a --operation Read --group '${rule.name}' --resource-pattern-type prefixed`,
+    `kafka-acls.sh --bootstrap-server "$KAFKA_BROKERS" \${KAFKA_COMMAND_CONFIG:+--command-config "$KAFKA_COMMAND_CONFIG"} --add --allow-principal User:a --operation Read --group '${rule.name}' --resource-pattern-type prefixed`,
   );
 });

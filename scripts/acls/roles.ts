@@ -1,10 +1,12 @@
 import type { TaskDescription } from '../../topologies/describe.js';
+import { groupTopics } from '../../topologies/group-topics.js';
+import { WORKER_GROUPS, type WorkerGroup } from '../../topologies/main.js';
 import { groupOf } from '../../topologies/runtime/worker.js';
-import type { TopicNames } from '../../topologies/topic-names.js';
+import { AGAIN_STAGES, type TopicNames } from '../../topologies/topic-names.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
 import { LANES } from '../../schemas/generated/records.js';
 
-export const ROLES = ['producer', 'intake', 'send', 'settle', 'windows', 'operator'] as const;
+export const ROLES = ['producer', 'reader', ...WORKER_GROUPS, 'operator'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** One rule as kafka-acls.sh takes it. */
@@ -27,18 +29,11 @@ export interface AclOptions {
   readonly plan: readonly TaskDescription[];
 }
 
-/** Which worker group runs a topology. */
-const roleOf = (topology: string): Role => {
-  const first = topology.split('.')[0] ?? '';
-  return first === 'intake' || first === 'send' || first === 'windows' ? first : 'settle';
-};
-
 /** Least privilege for each role: what the wiring reads and writes, and nothing else. */
 export const aclRules = (options: AclOptions): readonly AclRule[] => [
   ...producerRules(options),
-  ...(['intake', 'send', 'settle', 'windows'] as const).flatMap((role) =>
-    workerRules(role, options),
-  ),
+  ...readerRules(options),
+  ...WORKER_GROUPS.flatMap((role) => workerRules(role, options)),
   ...operatorRules(options),
 ];
 
@@ -64,40 +59,22 @@ const producerRules = ({ prefix, names }: AclOptions): AclRule[] => [
   },
 ];
 
-/** Sinks are no stages: what they read is not in the plan. */
-const sinkReads = (role: Role, names: TopicNames): readonly string[] => {
-  switch (role) {
-    case 'settle':
-      return [names.feedback, names.refused];
-    case 'windows':
-      return [names.windows, names.breakerLevels];
-    case 'producer':
-    case 'intake':
-    case 'send':
-    case 'operator':
-      return [];
-  }
-};
+/** Analysts and dashboards: results, none of which holds personal data. Groups apart from the producers'. */
+const readerRules = ({ prefix, names }: AclOptions): AclRule[] => [
+  ...[names.feedback, names.refused, names.windows, names.breakerLevels].map((name) =>
+    topic('reader', name, ['Read', 'Describe']),
+  ),
+  {
+    role: 'reader',
+    resource: 'group',
+    name: `${prefix}readers.`,
+    prefixed: true,
+    operations: ['Read'],
+  },
+];
 
-const workerRules = (role: Role, { prefix, names, plan }: AclOptions): AclRule[] => {
-  const tasks = plan.filter(({ topology }) => roleOf(topology) === role);
-  const stages = tasks.flatMap((task) => task.stages);
-  const reads = new Set([
-    ...stages.flatMap((stage) => [...stage.reads, ...stage.state, ...stage.tables]),
-    ...sinkReads(role, names),
-    // Every worker looks up channels and lanes first.
-    names.config,
-  ]);
-  const writes = new Set([
-    ...stages.flatMap((stage) => [...stage.writes, ...stage.state]),
-    names.deadLetters,
-    // The callback endpoint writes what carriers push.
-    ...(role === 'settle' ? [names.receipts] : []),
-  ]);
-  // Chained stages hand records over in memory; reading those topics back is not needed.
-  for (const { stages: chained } of tasks)
-    for (const [index, stage] of chained.entries())
-      if (index > 0) for (const name of stage.reads) reads.delete(name);
+const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): AclRule[] => {
+  const { reads, writes } = groupTopics(role, names, plan);
   const topics = [...new Set([...reads, ...writes])].sort();
   const prefixedBy = (task: string): Pick<AclRule, 'name' | 'prefixed'> => ({
     name: groupOf(prefix, task),
@@ -136,6 +113,10 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
   const written = new Set([
     names.config,
     names.breakerCommands,
+    // doctor compares clocks by it.
+    names.internal.clock,
+    // Where replay, redrive and release put records back.
+    ...AGAIN_STAGES.flatMap((stage) => LANES.map((lane) => names.again(stage, lane))),
     ...table.filter((spec) => spec.record === 'MessageRequest').map((spec) => spec.name),
   ]);
   return [
@@ -176,10 +157,10 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
   ];
 };
 
-/** A line of kafka-acls.sh. */
+/** A line of kafka-acls.sh; KAFKA_COMMAND_CONFIG names its client properties, where the cluster wants credentials. */
 export const aclLine = (rule: AclRule, principal: string): string =>
   [
-    'kafka-acls.sh --bootstrap-server "$KAFKA_BROKERS" --add',
+    'kafka-acls.sh --bootstrap-server "$KAFKA_BROKERS" ${KAFKA_COMMAND_CONFIG:+--command-config "$KAFKA_COMMAND_CONFIG"} --add',
     `--allow-principal ${principal}`,
     ...rule.operations.map((operation) => `--operation ${operation}`),
     rule.resource === 'cluster' ? '--cluster' : `--${rule.resource} '${rule.name}'`,

@@ -3,6 +3,7 @@ import kafkajs from 'kafkajs';
 import { PipelineError, asError } from '../../schemas/error.js';
 import type { KafkaEnvironment } from '../../topologies/config.js';
 import { kafkajsConnection } from '../../topologies/kafka-connection.js';
+import { kafkaRefusal } from '../../topologies/kafka-refusal.js';
 
 // CommonJS without names that Node can see.
 const { Kafka, logLevel } = kafkajs;
@@ -12,7 +13,8 @@ const CONNECT_MS = 2_000;
 
 /**
  * Runs with an administration client that is connected, and closes it.
- * @throws PipelineError `kafka_unavailable` naming the addresses, within about 3 s.
+ * @throws PipelineError `kafka_unavailable` naming the addresses, within about 3 s; `kafka_refused` naming the variable
+ *   to correct, or the right that is missing
  */
 export const withAdmin = async <T>(
   kafka: KafkaEnvironment,
@@ -30,6 +32,8 @@ export const withAdmin = async <T>(
     await admin.connect();
   } catch (thrown) {
     await admin.disconnect().catch(() => undefined);
+    const refusal = kafkaRefusal(thrown, kafka);
+    if (refusal !== null) throw refusal;
     throw new PipelineError(
       'kafka_unavailable',
       `Kafka does not answer at ${kafka.brokers.join(', ')} (${reasonOf(thrown)}).`,
@@ -38,6 +42,8 @@ export const withAdmin = async <T>(
   }
   try {
     return await run(admin);
+  } catch (thrown) {
+    throw kafkaRefusal(thrown, kafka) ?? thrown;
   } finally {
     await admin.disconnect();
   }

@@ -37,7 +37,7 @@ export const configApply = (cli: Cli): Command =>
         postgres,
       } = cli.environment(['kafka', 'registry', 'postgres']);
       await withAdmin(kafka, () => Promise.resolve());
-      const registry = schemaRegistry({ url: address.url });
+      const registry = schemaRegistry(address);
       try {
         const codecs = await openCodecs(registry, [
           { topic: topicNames(kafka.prefix).config, record: 'ConfigEntry' },

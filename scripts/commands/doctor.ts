@@ -130,11 +130,11 @@ const installation = async (
 };
 
 const registryReach = async (cli: Cli): Promise<readonly Finding[]> => {
-  const { url } = one(cli, 'registry');
-  const registry = schemaRegistry({ url });
+  const address = one(cli, 'registry');
+  const registry = schemaRegistry(address);
   try {
     const { ms } = await timed(() => registry.latest('millrace-doctor-asks'));
-    return [good('registry', `${new URL(url).host}, ${ms} ms`)];
+    return [good('registry', `${new URL(address.url).host}, ${ms} ms`)];
   } finally {
     await registry.close();
   }
@@ -172,7 +172,7 @@ const topicFindings = (plan: ReturnType<typeof planTopics>): readonly Finding[] 
 
 const schemaFindings = async (cli: Cli, config: BusinessConfig): Promise<readonly Finding[]> => {
   const topics = topicSchemas(tableOf(config, one(cli, 'kafka').prefix));
-  const registry = schemaRegistry({ url: one(cli, 'registry').url });
+  const registry = schemaRegistry(one(cli, 'registry'));
   try {
     const drift = await schemaDrift(registry, topics);
     return [
@@ -190,7 +190,7 @@ const schemaFindings = async (cli: Cli, config: BusinessConfig): Promise<readonl
 
 const publishedFindings = async (cli: Cli, config: BusinessConfig): Promise<readonly Finding[]> => {
   const kafka = one(cli, 'kafka');
-  const registry = schemaRegistry({ url: one(cli, 'registry').url });
+  const registry = schemaRegistry(one(cli, 'registry'));
   try {
     const codecs = await openCodecs(registry, [
       { topic: topicNames(kafka.prefix).config, record: 'ConfigEntry' },

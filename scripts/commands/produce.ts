@@ -105,7 +105,7 @@ export const produce = (cli: Cli): Command =>
       const { kafka, registry: address } = cli.environment(['kafka', 'registry']);
       const names = topicNames(kafka.prefix);
       await withAdmin(kafka, () => Promise.resolve());
-      const registry = schemaRegistry({ url: address.url });
+      const registry = schemaRegistry(address);
       try {
         const codecs = await openCodecs(
           registry,

@@ -28,7 +28,7 @@ export const schemasRegister = (cli: Cli): Command =>
     .action(async (options: Options) => {
       const { kafka, registry: address } = cli.environment(['kafka', 'registry']);
       const topics = topicSchemas(tableOf(businessConfig(options.dir), kafka.prefix));
-      const registry = schemaRegistry({ url: address.url });
+      const registry = schemaRegistry(address);
       try {
         if (options.dryRun === true) {
           const drift = await schemaDrift(registry, topics);

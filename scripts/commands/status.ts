@@ -52,7 +52,7 @@ export const status = (cli: Cli): Command =>
         return found;
       };
       const found = await withAdmin(kafka, (admin) =>
-        withCodecs(registry.url, read.map(spec), async (codecs): Promise<Status> => {
+        withCodecs(registry, read.map(spec), async (codecs): Promise<Status> => {
           const settings = rdkafkaConnection(kafka);
           const reading = { settings, codecs, spec };
           const [lag, levels, windows, accounts, deadLetters] = await Promise.all([

@@ -78,7 +78,7 @@ export const trace = (cli: Cli): Command =>
       });
       try {
         const wanted = await wantedOf(messageId, options, database, kafka.prefix);
-        const found = await withCodecs(registry.url, table, (codecs) =>
+        const found = await withCodecs(registry, table, (codecs) =>
           withBar(cli, (onProgress) =>
             search(
               {

@@ -1,8 +1,9 @@
 import pg from 'pg';
+import { fetch } from 'undici';
 import type { BusinessConfig } from '../../schemas/config.js';
 import { CONFIG_KINDS } from '../../schemas/config.js';
 import type { Codecs } from '../../schemas/topic-codecs.js';
-import { databaseOf } from '../../sinks/influx/settings.js';
+import { databaseOf, dispatcherOf } from '../../sinks/influx/settings.js';
 import type { Environment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
@@ -44,15 +45,15 @@ const onServer = async (url: string, statement: string): Promise<void> => {
   }
 };
 
-const influxStatement = async (
-  { url, token }: Environment['influx'],
-  statement: string,
-): Promise<void> => {
+const influxStatement = async (influx: Environment['influx'], statement: string): Promise<void> => {
+  const { url, token } = influx;
+  const dispatcher = dispatcherOf(influx);
   const answer = await fetch(`${url.replace(/\/+$/, '')}/query`, {
     method: 'POST',
     headers: { authorization: `Token ${token}` },
     body: new URLSearchParams({ q: statement }),
     signal: AbortSignal.timeout(10_000),
+    ...(dispatcher !== undefined && { dispatcher }),
   });
   if (!answer.ok) throw new Error(`InfluxDB answers ${answer.status} to ${statement}`);
 };

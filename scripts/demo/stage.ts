@@ -76,7 +76,7 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
   undo.push(() => simulator.child.stop());
   say(`carriers   simulated at ${simulator.url}`);
 
-  const registry: SchemaRegistry = schemaRegistry({ url: options.registry.url });
+  const registry: SchemaRegistry = schemaRegistry(options.registry);
   undo.push(() => registry.close());
   const config = demoConfig(simulator.url, { smsPerSecond: options.ratePerSecond });
   const installation = await install(environment, server, registry, config);

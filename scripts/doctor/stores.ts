@@ -1,9 +1,14 @@
 import { readdirSync } from 'node:fs';
 import { Redis } from 'ioredis';
+import { fetch } from 'undici';
+import type { PipelineError } from '../../schemas/error.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
 import { migrationsFolder } from '../../sinks/postgres/sql-files.js';
-import { databaseOf } from '../../sinks/influx/settings.js';
+import { influxError } from '../../sinks/influx/influx-error.js';
+import { databaseOf, dispatcherOf } from '../../sinks/influx/settings.js';
 import { influxQl } from '../../sinks/influx/influxql.js';
+import { redisTls } from '../../sinks/redis/client.js';
+import { redisError } from '../../sinks/redis/redis-error.js';
 import type { Environment } from '../../topologies/config.js';
 import type { Finding } from './finding.js';
 import { bad, good, note, timed } from './finding.js';
@@ -60,18 +65,31 @@ const migrated = async (database: ReturnType<typeof openDatabase>): Promise<read
 
 const CONNECT_MS = 2_000;
 
-export const redisFindings = async ({ url }: Environment['redis']): Promise<readonly Finding[]> => {
-  const redis = new Redis(url, {
+/** What is wrong is told by event; connect() only finds the connection closed. @throws PipelineError */
+const connectOrSay = async (redis: Redis): Promise<void> => {
+  const troubles: PipelineError[] = [];
+  redis.on('error', (cause: Error) => {
+    troubles.push(redisError(cause));
+  });
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (thrown) {
+    throw troubles[0] ?? redisError(thrown);
+  }
+};
+
+export const redisFindings = async (options: Environment['redis']): Promise<readonly Finding[]> => {
+  const redis = new Redis(options.url, {
+    ...redisTls(options),
     lazyConnect: true,
     connectTimeout: CONNECT_MS,
     commandTimeout: CONNECT_MS,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   });
-  // Without a listener a failed connection would end the process; connect() rejects all the same.
-  redis.on('error', () => undefined);
   try {
-    await redis.connect();
+    await connectOrSay(redis);
     const before = Date.now();
     const { result: time, ms } = await timed(() => redis.time());
     const after = Date.now();
@@ -104,8 +122,14 @@ export const redisFindings = async ({ url }: Environment['redis']): Promise<read
 export const influxFindings = async (
   influx: Environment['influx'],
 ): Promise<readonly Finding[]> => {
+  const dispatcher = dispatcherOf(influx);
   const { result: ping, ms } = await timed(() =>
-    fetch(`${influx.url.replace(/\/+$/, '')}/ping`, { signal: AbortSignal.timeout(CONNECT_MS) }),
+    fetch(`${influx.url.replace(/\/+$/, '')}/ping`, {
+      signal: AbortSignal.timeout(CONNECT_MS),
+      ...(dispatcher !== undefined && { dispatcher }),
+    }).catch((cause: unknown) => {
+      throw influxError('answer a ping', null, cause);
+    }),
   );
   const version = ping.headers.get('x-influxdb-version') ?? 'unknown version';
   await influxQl(influx)('SHOW MEASUREMENTS LIMIT 1');

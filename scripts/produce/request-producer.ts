@@ -2,6 +2,7 @@ import { PipelineError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
 import type { KafkaEnvironment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
+import { diagnoseKafka } from '../../topologies/kafka-refusal.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 
 export interface Outgoing {
@@ -52,7 +53,7 @@ export class RequestProducer {
     client.native.setPollInterval(POLL_MS);
   }
 
-  /** @throws PipelineError `kafka_unavailable` */
+  /** @throws PipelineError `kafka_unavailable`, `kafka_refused` */
   static async open(
     kafka: KafkaEnvironment,
     onAcknowledged: OnAcknowledged,
@@ -61,6 +62,8 @@ export class RequestProducer {
     try {
       await client.connect(CONNECT_MS);
     } catch (thrown) {
+      const refusal = await diagnoseKafka(kafka);
+      if (refusal !== null) throw refusal;
       throw new PipelineError(
         'kafka_unavailable',
         `Kafka does not answer at ${kafka.brokers.join(', ')}.`,

@@ -1,5 +1,6 @@
 import { HttpError } from '@influxdata/influxdb-client';
 import { PipelineError, asError } from '../../schemas/error.js';
+import { tlsRefusal } from '../../schemas/tls-refusal.js';
 
 /** Its message repeats the whole line that it refuses. */
 const MOST_CHARACTERS = 300;
@@ -12,6 +13,13 @@ const mayPass = (status: number): boolean => status === 429 || status === 408 ||
  * wrong token or bucket, or points that clash with stored types: written again they would be refused again).
  */
 export const influxError = (what: string, status: number | null, cause: unknown): PipelineError => {
+  const tls = tlsRefusal(cause);
+  if (tls !== null)
+    return new PipelineError(
+      'influx_refused',
+      `InfluxDB: ${tls}. Check INFLUX_URL and INFLUX_CA_LOCATION`,
+      cause,
+    );
   const message = asError(cause).message.trim().slice(0, MOST_CHARACTERS);
   return status === null || mayPass(status)
     ? new PipelineError('influx_unavailable', `InfluxDB cannot ${what} now: ${message}`, cause)

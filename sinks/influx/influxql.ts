@@ -1,5 +1,6 @@
+import { type Response, fetch } from 'undici';
 import { influxError } from './influx-error.js';
-import { DEFAULT_TIMEOUT_MS, type InfluxSettings, databaseOf } from './settings.js';
+import { DEFAULT_TIMEOUT_MS, type InfluxSettings, databaseOf, dispatcherOf } from './settings.js';
 
 /** One series of an InfluxQL answer; `time` is in milliseconds. */
 export interface InfluxSeries {
@@ -26,6 +27,7 @@ export type InfluxQl = (query: string) => Promise<readonly InfluxSeries[]>;
 export const influxQl = (settings: InfluxSettings): InfluxQl => {
   const { url, token, bucket, timeoutMs = DEFAULT_TIMEOUT_MS } = settings;
   const base = `${url.replace(/\/+$/, '')}/query`;
+  const dispatcher = dispatcherOf(settings);
   return async (query) => {
     const parameters = new URLSearchParams({ ...databaseOf(bucket), epoch: 'ms', q: query });
     let response: Response;
@@ -35,6 +37,7 @@ export const influxQl = (settings: InfluxSettings): InfluxQl => {
         method: 'POST',
         headers: { authorization: `Token ${token}` },
         body: parameters,
+        ...(dispatcher !== undefined && { dispatcher }),
         signal: AbortSignal.timeout(timeoutMs),
       });
       answer = (await response.json()) as Answer;

@@ -1,3 +1,5 @@
+import { Agent } from 'undici';
+
 /** How InfluxDB is reached; 1.8, 2.x and 3.x answer to the same three. */
 export interface InfluxSettings {
   readonly url: string;
@@ -7,11 +9,17 @@ export interface InfluxSettings {
   readonly org: string;
   /** 2.x: the bucket. 1.8: database/retention policy, e.g. millrace/autogen. */
   readonly bucket: string;
+  /** PEM of the authority to trust instead of the system's. */
+  readonly ca?: string | undefined;
   /** Of one request. Default 10 s. */
   readonly timeoutMs?: number;
 }
 
 export const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** For undici's requests; absent: the system's authorities. Shared, so that connections are used again. */
+export const dispatcherOf = ({ ca }: Pick<InfluxSettings, 'ca'>): Agent | undefined =>
+  ca === undefined ? undefined : new Agent({ connect: { ca } });
 
 /**
  * Where InfluxQL finds a bucket. 2.x maps a bucket named db/rp to that database and policy, and any other to a

@@ -14,8 +14,13 @@ export type WritePoints = (points: readonly Point[]) => Promise<void>;
  * @throws PipelineError influx_unavailable, influx_refused
  */
 export const writePoints = (settings: InfluxSettings): WritePoints => {
-  const { url, token, org, bucket, timeoutMs = DEFAULT_TIMEOUT_MS } = settings;
-  const client = new InfluxDB({ url, token, timeout: timeoutMs });
+  const { url, token, ca, org, bucket, timeoutMs = DEFAULT_TIMEOUT_MS } = settings;
+  const client = new InfluxDB({
+    url,
+    token,
+    timeout: timeoutMs,
+    ...(ca !== undefined && { transportOptions: { ca } }),
+  });
   return async (points) => {
     for (let from = 0; from < points.length; from += LINES_A_REQUEST) {
       const api = client.getWriteApi(org, bucket, 'ms', {

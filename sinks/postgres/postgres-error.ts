@@ -1,5 +1,6 @@
 import { DatabaseError } from 'pg';
 import { PipelineError, asError } from '../../schemas/error.js';
+import { tlsRefusal } from '../../schemas/tls-refusal.js';
 
 /**
  * SQLSTATE classes and codes after which the same call may succeed: connection (08), transaction rollback such as
@@ -12,6 +13,9 @@ const PASSING = /^(08...|40...|53...|57...|58...|55P03|25006)$/;
 /** A reservation with this key was inserted by another session in between: the same call then finds it. */
 const UNIQUE_VIOLATION = '23505';
 
+/** Invalid authorization specification, invalid password (class 28). */
+const CREDENTIALS = /^28...$/;
+
 const isPassing = (cause: unknown): boolean => {
   // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.
   if (!(cause instanceof DatabaseError)) return true;
@@ -23,6 +27,19 @@ const isPassing = (cause: unknown): boolean => {
 export const postgresError = (thrown: unknown): PipelineError => {
   if (thrown instanceof PipelineError) return thrown;
   const { message } = asError(thrown);
+  const tls = tlsRefusal(thrown);
+  if (tls !== null)
+    return new PipelineError(
+      'postgres_refused',
+      `Postgres: ${tls}. Check DATABASE_URL and DATABASE_CA_LOCATION`,
+      thrown,
+    );
+  if (thrown instanceof DatabaseError && CREDENTIALS.test(thrown.code ?? ''))
+    return new PipelineError(
+      'postgres_refused',
+      `Postgres refuses our credentials: ${message}. Check DATABASE_URL, DATABASE_USERNAME and DATABASE_PASSWORD`,
+      thrown,
+    );
   return isPassing(thrown)
     ? new PipelineError('postgres_unavailable', `Postgres is away: ${message}`, thrown)
     : new PipelineError(

@@ -38,10 +38,10 @@ export const requireTopics = (
   counts: ReadonlyMap<string, number>,
   names: readonly string[],
 ): void => {
-  const missing = names.filter((name) => !counts.has(name));
+  const missing = [...new Set(names)].filter((name) => !counts.has(name));
   if (missing.length === 0) return;
   throw new PipelineError(
     'topic_missing',
-    `${missing.length.toString()} topics are missing (${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ', ...' : ''}): run \`millrace topics apply\``,
+    `${missing.length.toString()} topics are missing (${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ', ...' : ''}): run \`millrace topics apply\`; where they exist, this principal may not see them: \`millrace acls apply\``,
   );
 };

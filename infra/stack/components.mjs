@@ -11,7 +11,8 @@ import { registry } from './registry.mjs';
 
 /**
  * One process of the stack.
- * @typedef {{ ports: Ports, progress: Progress, signal?: AbortSignal | undefined }} StartContext
+ * @typedef {{ ports: Ports, progress: Progress, signal?: AbortSignal | undefined, secure?: boolean }} StartContext
+ *   secure: the broker asks who one is, and what one may
  *
  * @typedef {object} Component
  * @property {ComponentName} name

@@ -29,7 +29,7 @@ export const reset = ({ progress }) =>
   withLock('stack', { deadlineMs: lockDeadlineMs }, async () => {
     const count = await stopAll(progress, new Set());
     // Not the whole of .stack: our lock is in it, and so are the stamps of set-up.
-    const parts = ['data', 'logs', 'run'].map((name) => `${stackDir}/${name}`);
+    const parts = ['data', 'logs', 'run', 'secure'].map((name) => `${stackDir}/${name}`);
     await Promise.all(parts.map((path) => rm(path, { recursive: true, force: true })));
     await removeOutside();
     return count;

@@ -14,6 +14,8 @@ export const dataDir = join(stackDir, 'data');
 const logDir = join(stackDir, 'logs');
 export const runDir = join(stackDir, 'run');
 export const envFile = join(stackDir, 'env');
+/** The broker with security on: its data, its certificates, everyone's passwords. */
+export const secureDir = join(stackDir, 'secure');
 
 /** Tells two checkouts apart where they share a directory. */
 export const checkoutId = createHash('sha256').update(root).digest('hex').slice(0, 10);

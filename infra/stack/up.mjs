@@ -2,6 +2,7 @@
 import { components } from './components.mjs';
 import { endpoints, stackVariables } from './endpoints.mjs';
 import { writeEnvFile } from './env-file.mjs';
+import { runsSecured, securedVariables, writeRoleFiles } from './kafka-secured.mjs';
 import { withLock } from './lock.mjs';
 import { describe, OperatorError } from './operator-error.mjs';
 import { makeStackDirs, logFile } from './paths.mjs';
@@ -26,10 +27,11 @@ export const runningNames = () =>
 
 /**
  * Starts what doesn't run, checks what does or is replaced, and writes `.stack/env`.
- * @param {{ progress: Progress, env?: NodeJS.ProcessEnv, signal?: AbortSignal | undefined }} options
+ * @param {{ progress: Progress, env?: NodeJS.ProcessEnv, signal?: AbortSignal | undefined, secure?: boolean }} options
+ *   secure: Kafka with SASL, TLS and access rules; absent: as it runs, or without
  * @returns {Promise<{ started: string[], variables: Record<string, string> }>} started: by this call
  */
-export async function up({ progress, env = process.env, signal }) {
+export async function up({ progress, env = process.env, signal, secure }) {
   makeStackDirs();
   const onWait = (/** @type {number} */ pid) =>
     progress.say(`stack            waiting for process ${pid}, which is at work on it`);
@@ -38,10 +40,11 @@ export async function up({ progress, env = process.env, signal }) {
     const ports = portsFrom(base);
     const where = endpoints(env, ports);
     refuseMove(base);
+    const secured = kafkaMode(secure);
     const missing = components.filter(({ name }) => !where[name].external && !running(name));
     await refuseClashes(missing.flatMap((component) => component.ports(ports)));
 
-    const context = { ports, progress, signal, base };
+    const context = { ports, progress, signal, base, secure: secured };
     const outcomes = await Promise.allSettled(
       components.map((component) =>
         missing.includes(component)
@@ -51,10 +54,28 @@ export async function up({ progress, env = process.env, signal }) {
     );
     const failures = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
     if (failures.length > 0) throw together(failures, signal);
-    const variables = stackVariables(env, where);
+    const variables = {
+      ...stackVariables(env, where),
+      ...(secured && !where.kafka.external ? securedVariables() : {}),
+    };
+    if (secured) writeRoleFiles();
     writeEnvFile(variables);
     return { started: missing.map(({ name }) => name), variables };
   });
+}
+
+/**
+ * Whether Kafka is to have security on. What runs is not changed under anyone's feet.
+ * @param {boolean | undefined} asked
+ */
+function kafkaMode(asked) {
+  if (!running('kafka')) return asked ?? false;
+  const runs = runsSecured();
+  if (asked === undefined || asked === runs) return runs;
+  throw new OperatorError(
+    `kafka runs ${runs ? 'with' : 'without'} security, asked for is ${asked ? 'with' : 'without'}`,
+    `Stop it first: npm run stack down && npm run stack up${asked ? ' -- --secure' : ''}`,
+  );
 }
 
 /** @param {number} base */

@@ -59,6 +59,15 @@ const producerRules = ({ prefix, names }: AclOptions): AclRule[] => [
   },
 ];
 
+/** Our own tools read by assignment under this name; they join no group, but ask for its coordinator. */
+const readings = (role: Role): AclRule => ({
+  role,
+  resource: 'group',
+  name: 'millrace-read-',
+  prefixed: true,
+  operations: ['Read'],
+});
+
 /** Analysts and dashboards: results, none of which holds personal data. Groups apart from the producers'. */
 const readerRules = ({ prefix, names }: AclOptions): AclRule[] => [
   ...[names.feedback, names.refused, names.windows, names.breakerLevels].map((name) =>
@@ -71,6 +80,7 @@ const readerRules = ({ prefix, names }: AclOptions): AclRule[] => [
     prefixed: true,
     operations: ['Read'],
   },
+  readings('reader'),
 ];
 
 const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): AclRule[] => {
@@ -146,14 +156,7 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       prefixed: true,
       operations: ['Read', 'Describe'],
     },
-    // trace, status and doctor read by assignment under this name; they join no group.
-    {
-      role: 'operator',
-      resource: 'group',
-      name: 'millrace-read-',
-      prefixed: true,
-      operations: ['Read'],
-    },
+    readings('operator'),
   ];
 };
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { scratchBucket } from '../../sinks/influx/scratch-bucket.js';
 import type { EnvironmentGroup } from '../../topologies/config.js';
 import type { Variables } from '../installation/installation.js';
 import { type SecuredKafka, startSecuredKafka } from './kafka.js';
@@ -54,6 +55,8 @@ export const startSecuredWorld = async (alsoExpired: boolean): Promise<SecuredWo
   const certificates = authority();
   const registry = stackUrl('SCHEMA_REGISTRY_URL');
   const influx = stackUrl('INFLUX_URL');
+  const bucket = await scratchBucket();
+  stops.push(bucket.drop);
   const basic = `Basic ${Buffer.from(`ann:${SECRETS.registry}`).toString('base64')}`;
   const stores = async (identity: Identity) => {
     const [registryAt, influxAt, postgresAt, redisAt] = await Promise.all([
@@ -104,8 +107,8 @@ export const startSecuredWorld = async (alsoExpired: boolean): Promise<SecuredWo
         ...places.influx,
         INFLUX_TOKEN: SECRETS.influx,
         INFLUX_CA_LOCATION: ca,
-        INFLUX_ORG: process.env['INFLUX_ORG'] ?? '',
-        INFLUX_BUCKET: process.env['INFLUX_BUCKET'] ?? '',
+        INFLUX_ORG: bucket.org,
+        INFLUX_BUCKET: bucket.bucket,
       },
     },
     expired: {

@@ -12,7 +12,8 @@ import { setUp } from './set-up.mjs';
 
 const help = `npm run stack <command>
 
-  up                start what doesn't run: Kafka, schema registry, Postgres, Redis, InfluxDB
+  up [--secure]     start what doesn't run: Kafka, schema registry, Postgres, Redis, InfluxDB;
+                    --secure: Kafka with SASL, TLS and access rules (docs/operators/security.md)
   down              stop it; data stays
   status [--json]   what runs, where, and whether it answers; exit 1 unless all does
   reset             stop it and forget its data
@@ -31,7 +32,11 @@ const commands = {
     const progress = progressFor(args);
     const startedAt = performance.now();
     await setUp({ progress, for: 'stack' });
-    const { started } = await up({ progress, signal: onInterrupt() });
+    const { started } = await up({
+      progress,
+      signal: onInterrupt(),
+      ...(args.includes('--secure') ? { secure: true } : {}),
+    });
     const time = seconds(performance.now() - startedAt);
     progress.say(
       `stack            ${started.length > 0 ? 'up' : 'already up'} (${time}); addresses: ${envFile}`,

@@ -55,7 +55,7 @@ export const play = async (stage: Stage, options: PlayOptions): Promise<void> =>
       troubled = breaker.hasTripped(BAD_SCOPE);
     });
     await produceTraffic({
-      kafka: stage.identity.environment.kafka,
+      kafka: stage.producer,
       codecs: stage.installation.codecs,
       config: stage.config,
       accounting: learners.accounting,

@@ -30,6 +30,7 @@ export const runIdentity = (server: DemoEnvironment, seed: number): RunIdentity 
     folder,
     secrets: {
       RECIPIENT_HASH_KEY: randomBytes(32).toString('hex'),
+      CALLBACK_TOKEN: randomBytes(16).toString('hex'),
       ALIYUN_ACCESS_KEY_ID: `demo-${run}`,
       ALIYUN_ACCESS_KEY_SECRET: randomBytes(16).toString('hex'),
       WEBHOOK_SECRET: `whsec_${randomBytes(24).toString('base64')}`,

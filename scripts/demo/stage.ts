@@ -1,11 +1,13 @@
 import type { BusinessConfig } from '../../schemas/config.js';
-import { asError } from '../../schemas/error.js';
+import { PipelineError, asError } from '../../schemas/error.js';
 import type { SchemaRegistry } from '../../schemas/registry.js';
 import { schemaRegistry } from '../../schemas/registry.js';
 import { LANES } from '../../schemas/generated/records.js';
 import type { Database } from '../../sinks/postgres/pool.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
-import type { Environment } from '../../topologies/config.js';
+import type { Environment, KafkaEnvironment } from '../../topologies/config.js';
+import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
+import { WORKER_GROUPS } from '../../topologies/main.js';
 import { topicNames } from '../../topologies/topic-names.js';
 import { Accounting } from './accounting.js';
 import { BreakerLog } from './breaker-log.js';
@@ -16,17 +18,20 @@ import { Bookings } from './money.js';
 import type { Learners, Observer } from './observer.js';
 import { observe } from './observer.js';
 import { AttemptsSeen } from './provider-log.js';
+import { type Roles, grantRun, rolesOf } from './roles.js';
 import type { RunIdentity } from './run-identity.js';
 import type { DemoSimulator } from './simulator.js';
 import { startSimulator } from './simulator.js';
 import { WindowTotals } from './window-totals.js';
-import type { DemoWorker } from './worker.js';
 import { freePort } from '../installation/free-port.js';
-import { startWorker } from './worker.js';
+import type { DemoWorker, WorkerOptions } from './worker.js';
+import { startWorker, together } from './worker.js';
 
 /** Everything of a run that is up. */
 export interface Stage {
   readonly identity: RunIdentity;
+  /** How the traffic's producer connects. */
+  readonly producer: KafkaEnvironment;
   readonly config: BusinessConfig;
   readonly installation: DemoInstallation;
   readonly simulator: DemoSimulator;
@@ -81,6 +86,8 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
   const config = demoConfig(simulator.url, { smsPerSecond: options.ratePerSecond });
   const installation = await install(environment, server, registry, config);
   undo.push(() => uninstall(environment, server, installation.table));
+  const roles = rolesOf(options.variables, environment.kafka.prefix);
+  if (roles !== null) await grantRun(environment.kafka, config, installation.table);
   say(`topics     ${installation.table.length} with schemas, under ${environment.kafka.prefix}*`);
 
   const variables = {
@@ -99,16 +106,19 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
     breaker: new BreakerLog(),
     windowTotals: new WindowTotals(),
   };
-  const observer = observe(installation, names, learners);
+  // Who watches everything is an operator.
+  const watching =
+    roles === null ? installation.settings : rdkafkaConnection(roles.kafka('operator'));
+  const observer = observe({ ...installation, settings: watching }, names, learners);
   undo.push(() => observer.finish());
-  const worker = await startWorker({
-    folder,
-    env: { ...options.variables, ...variables },
-    healthPort,
-    detached: keep,
-  });
-  undo.push(() => worker.child.stop());
-  say(`worker     ready, http://127.0.0.1:${healthPort}/readyz`);
+  const worker = await startWorkers(
+    { folder, env: { ...options.variables, ...variables }, healthPort, detached: keep },
+    roles,
+    undo,
+  );
+  say(
+    `worker     ready, http://127.0.0.1:${worker.healthPort}/readyz${roles === null ? '' : '; one a role, each with its own principal'}`,
+  );
   const database = openDatabase({
     databaseUrl: environment.postgres.url,
     schema: environment.postgres.schema,
@@ -118,6 +128,7 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
 
   return {
     identity,
+    producer: roles === null ? environment.kafka : roles.kafka('producer'),
     config,
     installation,
     simulator,
@@ -142,4 +153,30 @@ const setUp = async (options: StageOptions, undo: (() => Promise<unknown>)[]): P
       return uninstall(environment, server, installation.table);
     },
   };
+};
+
+/** One worker; or, where each role has its own principal, one for each group of stages. */
+const startWorkers = async (
+  options: WorkerOptions,
+  roles: Roles | null,
+  undo: (() => Promise<unknown>)[],
+): Promise<DemoWorker> => {
+  const start = async (own: Partial<WorkerOptions>): Promise<DemoWorker> => {
+    const worker = await startWorker({ ...options, ...own });
+    undo.push(() => worker.child.stop());
+    return worker;
+  };
+  if (roles === null) return start({});
+  const workers = await Promise.all(
+    WORKER_GROUPS.map(async (only) => {
+      const principal = roles.variables(only);
+      const own = Object.fromEntries(
+        Object.entries(principal).filter(([name]) => name.startsWith('KAFKA_')),
+      );
+      return start({ only, env: { ...options.env, ...own }, healthPort: await freePort() });
+    }),
+  );
+  const [first, ...others] = workers;
+  if (first === undefined) throw new PipelineError('defect', 'there are worker groups');
+  return together([first, ...others]);
 };

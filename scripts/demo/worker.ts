@@ -3,7 +3,8 @@ import { projectRoot } from '../../schemas/root.js';
 import { YOUNG_GENERATION } from '../installation/worker-process.js';
 import { Child } from './child.js';
 
-const READY_MS = 60_000;
+/** Four workers start at once where each role has its own. */
+const READY_MS = 180_000;
 const ASK_MS = 2_000;
 
 /** What a worker counts of itself: for the live view only, never for the result. */
@@ -15,7 +16,7 @@ export interface WorkerFigures {
 }
 
 export interface DemoWorker {
-  readonly child: Child;
+  readonly child: Pick<Child, 'pid' | 'ended' | 'lastWords' | 'stop' | 'release'>;
   readonly healthPort: number;
   /** undefined while it does not answer. */
   readonly figures: () => Promise<WorkerFigures | undefined>;
@@ -27,16 +28,23 @@ export interface WorkerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly healthPort: number;
   readonly detached: boolean;
+  /** Only these stages; default all. */
+  readonly only?: string;
 }
 
 /** Starts `millrace run` and waits until it takes records. */
 export const startWorker = async (options: WorkerOptions): Promise<DemoWorker> => {
   const { healthPort } = options;
   const child = new Child({
-    name: 'worker',
-    args: [YOUNG_GENERATION, path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'run'],
+    name: options.only === undefined ? 'worker' : `${options.only} worker`,
+    args: [
+      YOUNG_GENERATION,
+      path.join(projectRoot(), 'scripts', 'millrace.cjs'),
+      'run',
+      ...(options.only === undefined ? [] : ['--only', options.only]),
+    ],
     env: { ...options.env, HEALTH_PORT: String(healthPort) },
-    log: path.join(options.folder, 'worker.log'),
+    log: path.join(options.folder, `${options.only ?? 'worker'}.log`),
     detached: options.detached,
   });
   const base = `http://127.0.0.1:${healthPort}`;
@@ -50,6 +58,42 @@ export const startWorker = async (options: WorkerOptions): Promise<DemoWorker> =
     figures: async () => {
       const answer = await ask(`${base}/metrics`);
       return answer?.ok === true ? figuresOf(await answer.text()) : undefined;
+    },
+  };
+};
+
+/** Several workers as one: it has ended when one of them has. */
+export const together = (workers: readonly [DemoWorker, ...DemoWorker[]]): DemoWorker => {
+  const children = workers.map(({ child }) => child);
+  const [first] = workers;
+  return {
+    child: {
+      pid: first.child.pid,
+      get ended() {
+        return children.some(({ ended }) => ended);
+      },
+      lastWords: () =>
+        children.flatMap((child) => (child.ended ? [child.lastWords()] : [])).join('\n'),
+      stop: async () => {
+        await Promise.all(children.map((child) => child.stop()));
+      },
+      release: () => {
+        for (const child of children) child.release();
+      },
+    },
+    healthPort: first.healthPort,
+    figures: async () => {
+      const all = await Promise.all(workers.map(({ figures }) => figures()));
+      const sum = (pick: (one: WorkerFigures) => ReadonlyMap<string, number>) => {
+        const total = new Map<string, number>();
+        for (const one of all)
+          for (const [key, value] of one === undefined ? [] : pick(one))
+            total.set(key, (total.get(key) ?? 0) + value);
+        return total;
+      };
+      return all.every((one) => one === undefined)
+        ? undefined
+        : { taken: sum(({ taken }) => taken), waiting: sum(({ waiting }) => waiting) };
     },
   };
 };

@@ -5,14 +5,18 @@ import { processCli } from './cli/cli.js';
 import { explain } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
 import { aclsPrint } from './commands/acls-print.js';
+import { actions } from './commands/actions.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
+import { rebuildInflux } from './commands/rebuild-influx.js';
+import { rebuildRedis } from './commands/rebuild-redis.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
 import { status } from './commands/status.js';
 import { topicsApply } from './commands/topics-apply.js';
 import { trace } from './commands/trace.js';
+import { transactions } from './commands/transactions.js';
 import { topologyDescribe } from './commands/topology-describe.js';
 
 const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
@@ -41,6 +45,8 @@ First steps, on a running stack (npm run stack up):
 
 Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
     );
+  // What follows a subcommand's name is the subcommand's: `transactions abort --json`.
+  root.enablePositionalOptions();
   root.addCommand(group('topics', 'The topics of an installation', topicsApply(cli)));
   root.addCommand(group('schemas', 'Schemas in the registry', schemasRegister(cli)));
   root.addCommand(
@@ -53,6 +59,16 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(trace(cli));
   root.addCommand(status(cli));
   root.addCommand(doctor(cli));
+  root.addCommand(
+    group(
+      'rebuild',
+      'Derive a store from topics again, after it was lost',
+      rebuildRedis(cli),
+      rebuildInflux(cli),
+    ),
+  );
+  root.addCommand(transactions(cli));
+  root.addCommand(actions(cli));
   return root;
 };
 

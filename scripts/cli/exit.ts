@@ -11,6 +11,9 @@ export class Unsuccessful extends Error {}
 /** A mistake in the command line that commander cannot see. */
 export class UsageError extends Error {}
 
+/** The command line is right, but what it names is not there, or must not be done now. */
+export class NotNow extends Error {}
+
 /** What to do, by error code, where the message does not say it already. */
 const HINTS: Readonly<Partial<Record<PipelineError['code'], string>>> = {
   kafka_unavailable: 'Is the local stack up? npm run stack up. Elsewhere: check KAFKA_BROKERS.',

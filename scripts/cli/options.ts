@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { Lane } from '../../schemas/generated/records.js';
+import type { Coordinates } from '../../schemas/record.js';
 import { LANES } from '../../schemas/generated/records.js';
 
 /** Parsers of option values; commander names the option in front of what they throw. */
@@ -43,4 +44,11 @@ export const pointInTime = (text: string): number => {
       'a duration such as 15m, 24h, 7d, or a time such as 2026-01-31T08:00Z.',
     );
   return time;
+};
+
+/** topic/partition/offset. */
+export const place = (text: string): Coordinates => {
+  const [, topic, partition, offset] = /^(.+)[/:](\d+)[/:](\d+)$/.exec(text) ?? [];
+  if (topic === undefined) throw new InvalidArgumentError('topic/partition/offset.');
+  return { topic, partition: Number(partition), offset: Number(offset) };
 };

@@ -1,6 +1,5 @@
 import cliProgress from 'cli-progress';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import pc from 'picocolors';
 import type { Coordinates } from '../../schemas/record.js';
 import type { Database } from '../../sinks/postgres/pool.js';
@@ -13,7 +12,7 @@ import { command } from '../cli/command.js';
 import { UsageError, Unsuccessful } from '../cli/exit.js';
 import { CONFIG_FOLDER, businessConfig, tableOf } from '../cli/installation.js';
 import { withAdmin } from '../cli/kafka-admin.js';
-import { pointInTime } from '../cli/options.js';
+import { place, pointInTime } from '../cli/options.js';
 import { eventOf } from '../trace/describe.js';
 import type { Trace, TraceEvent } from '../trace/events.js';
 import { inOrder } from '../trace/events.js';
@@ -33,12 +32,6 @@ interface Options {
   readonly dir: string;
   readonly json?: true;
 }
-
-const place = (text: string): Coordinates => {
-  const [, topic, partition, offset] = /^(.+)[/:](\d+)[/:](\d+)$/.exec(text) ?? [];
-  if (topic === undefined) throw new InvalidArgumentError('topic/partition/offset.');
-  return { topic, partition: Number(partition), offset: Number(offset) };
-};
 
 export const trace = (cli: Cli): Command =>
   command(

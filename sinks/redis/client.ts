@@ -5,6 +5,8 @@ export interface RedisOptions {
   readonly url: string;
   /** Called on each loss of the connection and failed command; must not throw. */
   readonly onTrouble?: (error: Error) => void;
+  /** Default 250: a batch does not wait longer. An operator's command may. */
+  readonly commandTimeoutMs?: number;
 }
 
 /** Redis answers a batch within a few milliseconds; later than that, the lane goes on without it. */
@@ -16,11 +18,15 @@ const MAX_BACKOFF_MS = 2_000;
  * A connection that fails at once while Redis is away: no queue of commands, no waiting in a batch. It reconnects by
  * itself, for ever.
  */
-export const connectRedis = ({ url, onTrouble = () => undefined }: RedisOptions): Redis => {
+export const connectRedis = ({
+  url,
+  onTrouble = () => undefined,
+  commandTimeoutMs = COMMAND_TIMEOUT_MS,
+}: RedisOptions): Redis => {
   const redis = new Redis(url, {
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    commandTimeout: commandTimeoutMs,
     // A hung server does not close its side.
     disconnectTimeout: COMMAND_TIMEOUT_MS,
     enableOfflineQueue: false,

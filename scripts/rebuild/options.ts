@@ -1,0 +1,21 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { CONFIG_FOLDER } from '../cli/installation.js';
+import { positive } from '../cli/options.js';
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const runId = (text: string): string => {
+  if (!UUID.test(text))
+    throw new InvalidArgumentError('the id of a run: millrace actions shows it.');
+  return text;
+};
+
+/** What every rebuild takes. */
+export const rebuildOptions = (command: Command): Command =>
+  command
+    .option('--reason <text>', 'why; kept in the record of actions')
+    .option('--apply', 'write what is missing; default: only compare and count')
+    .option('--resume <run>', 'go on with a run that was interrupted or failed', runId)
+    .option('--rate <n>', 'records a second at most', positive)
+    .option('--dir <folder>', 'business configuration: its tenants have topics', CONFIG_FOLDER)
+    .option('--json', 'machine-readable');

@@ -165,7 +165,15 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       prefixed: true,
       operations: ['Read', 'Describe'],
     },
-    // trace, status and doctor read by assignment under this name; they join no group.
+    // `transactions` sees the ids of our workers, and `transactions abort --id` shuts their producers out.
+    {
+      role: 'operator',
+      resource: 'transactional-id',
+      name: groupOf(prefix, ''),
+      prefixed: true,
+      operations: ['Write', 'Describe'],
+    },
+    // trace, status, rebuild and doctor read by assignment under this name; they join no group.
     {
       role: 'operator',
       resource: 'group',

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { schemaRegistry } from '../../schemas/registry.js';
 import { openCodecs } from '../../schemas/topic-codecs.js';
 import { topicNames } from '../../topologies/topic-names.js';
+import { recorded, withActions } from '../actions/recorded.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { CONFIG_FOLDER, businessConfig } from '../cli/installation.js';
@@ -13,6 +14,7 @@ import { publishedConfig } from '../config/published.js';
 interface Options {
   readonly dir: string;
   readonly dryRun?: true;
+  readonly reason?: string;
   readonly json?: true;
 }
 
@@ -28,6 +30,7 @@ export const configApply = (cli: Cli): Command =>
   )
     .option('--dir <folder>', 'the YAML files', CONFIG_FOLDER)
     .option('--dry-run', 'show, change nothing')
+    .option('--reason <text>', 'why; kept in the record of actions')
     .option('--json', 'machine-readable')
     .action(async (options: Options) => {
       const config = businessConfig(options.dir);
@@ -46,12 +49,25 @@ export const configApply = (cli: Cli): Command =>
         const apply = options.dryRun !== true;
         // Accounts first: a tenant that is published without one would have its messages refused.
         const ledger = apply ? await applyLedger(postgres, config) : undefined;
-        if (apply)
-          await publishConfig(
-            kafka,
-            codecs,
-            config,
-            changes.map((change) => change.kind),
+        if (apply && changes.length > 0)
+          await withActions(postgres, (actions) =>
+            recorded(
+              actions,
+              {
+                command: 'config apply',
+                reason: options.reason ?? 'not given',
+                what: { dir: options.dir, changes: changes.map(placesOf) },
+              },
+              async () => {
+                await publishConfig(
+                  kafka,
+                  codecs,
+                  config,
+                  changes.map((change) => change.kind),
+                );
+                return { state: 'done', outcome: { granted: ledger?.granted ?? 0 } };
+              },
+            ),
           );
         if (options.json === true)
           cli.printJson({ dryRun: !apply, changes, granted: ledger?.granted ?? 0 });
@@ -60,6 +76,13 @@ export const configApply = (cli: Cli): Command =>
         await registry.close();
       }
     });
+
+/** What changed, without the values: settings may hold what is nobody's business. */
+const placesOf = ({ kind, added, differences }: KindChange) => ({
+  kind,
+  added,
+  paths: differences.map(({ path }) => path),
+});
 
 const shown = (value: unknown): string =>
   value === undefined ? '' : JSON.stringify(value).slice(0, 100);

@@ -18,8 +18,8 @@ import type { Trace, TraceEvent } from '../trace/events.js';
 import { inOrder } from '../trace/events.js';
 import { masked } from '../trace/mask.js';
 import type { Found, SearchOptions, Wanted } from '../trace/search.js';
-import { search } from '../trace/search.js';
-import { messagesBy, tableEvents } from '../trace/tables.js';
+import { NO_MESSAGE, receiptsByProviderId, referencesIn, search } from '../trace/search.js';
+import { messagesBy, providerReferences, tableEvents } from '../trace/tables.js';
 
 interface Options {
   readonly tenant?: string;
@@ -72,18 +72,21 @@ export const trace = (cli: Cli): Command =>
       try {
         const wanted = await wantedOf(messageId, options, database, kafka.prefix);
         const found = await withCodecs(registry.url, table, (codecs) =>
-          withBar(cli, (onProgress) =>
-            search(
-              {
-                settings: rdkafkaConnection(kafka),
-                codecs,
-                table,
-                since: options.since,
-                onProgress,
-              },
-              wanted,
-            ),
-          ),
+          withBar(cli, async (onProgress) => {
+            const reading = {
+              settings: rdkafkaConnection(kafka),
+              codecs,
+              table,
+              since: options.since,
+              onProgress,
+            };
+            const inTopics = await search(reading, wanted);
+            return withReceipts(
+              withKnown(inTopics, await knownOf(wanted, inTopics, database)),
+              reading,
+              database,
+            );
+          }),
         );
         const traces = await Promise.all(
           found.map((one) => traceOf(one, database, kafka.prefix, options.showPersonal === true)),
@@ -95,6 +98,8 @@ export const trace = (cli: Cli): Command =>
         await database.close();
       }
     });
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const carriesMessages = ({ record, name }: TopicSpec): boolean => {
   switch (record) {
@@ -139,10 +144,55 @@ const wantedOf = async (
   }
   if (at !== undefined)
     return { at: { ...at, topic: at.topic.startsWith(prefix) ? at.topic : prefix + at.topic } };
-  const [message] = await messagesBy(database, { providerMessageId: providerId ?? '' });
-  if (message === undefined)
-    throw new UsageError(`no attempt has the provider's id ${providerId ?? ''}`);
-  return message;
+  const providerMessageId = providerId ?? '';
+  return { providerMessageId, known: await messagesBy(database, { providerMessageId }) };
+};
+
+/**
+ * Messages that the tables may know although the topics have lost them. By a bare message id they are looked for only
+ * where the topics have nothing: the tables' keys begin with the tenant.
+ */
+const knownOf = async (
+  wanted: Wanted,
+  found: readonly Found[],
+  database: Database,
+): Promise<Awaited<ReturnType<typeof messagesBy>>> => {
+  if ('known' in wanted) return wanted.known;
+  if (!('messageId' in wanted) || found.length > 0 || !UUID.test(wanted.messageId)) return [];
+  const { messageId, tenantId } = wanted;
+  const known = await messagesBy(database, { messageId });
+  return known.filter((one) => tenantId === undefined || one.tenantId === tenantId);
+};
+
+const withKnown = (
+  found: readonly Found[],
+  known: Awaited<ReturnType<typeof knownOf>>,
+): readonly Found[] => [
+  ...found,
+  ...known
+    .filter(
+      ({ tenantId, messageId }) =>
+        !found.some((one) => one.tenantId === tenantId && one.messageId === messageId),
+    )
+    .map((one) => ({ ...one, records: [] })),
+];
+
+/** Receipts that carry only a provider's id, with the message that the id is of. */
+const withReceipts = async (
+  found: readonly Found[],
+  reading: SearchOptions,
+  database: Database,
+): Promise<readonly Found[]> => {
+  const complete: Found[] = [];
+  for (const one of found) {
+    const known = UUID.test(one.messageId) ? await providerReferences(database, one) : [];
+    const receipts = await receiptsByProviderId(
+      reading,
+      one.messageId === NO_MESSAGE ? [] : [...known, ...referencesIn(one.records)],
+    );
+    complete.push({ ...one, records: [...one.records, ...receipts] });
+  }
+  return complete;
 };
 
 const withBar = async <T>(
@@ -165,8 +215,6 @@ const withBar = async <T>(
     bar.stop();
   }
 };
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const traceOf = async (
   { tenantId, messageId, records }: Found,

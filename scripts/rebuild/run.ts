@@ -1,4 +1,5 @@
 import type { Codecs } from '../../schemas/topic-codecs.js';
+import type { OperatorActions } from '../../sinks/postgres/operator-actions.js';
 import type { Environment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
@@ -127,7 +128,7 @@ export const runRebuild = async (
     const { resume } = options;
     if (resume !== undefined) {
       const taken = await actions.takeUp(resume, rebuild.command);
-      if (taken === null) throw new NotNow(await whyNot(actions.find, resume, rebuild.command));
+      if (taken === null) throw new NotNow(await whyNot(actions, resume, rebuild.command));
       const before = taken.progress as Progress | null;
       const range = (taken.what as { readonly range: readonly Span[] }).range;
       const rest = await ending(actions, resume, async () => {
@@ -162,12 +163,8 @@ const planned = async ({ plan, nothing }: Rebuild): Promise<readonly Span[]> => 
   return range;
 };
 
-const whyNot = async (
-  find: (id: string) => Promise<{ readonly command: string; readonly state: string } | null>,
-  id: string,
-  command: string,
-): Promise<string> => {
-  const found = await find(id);
+const whyNot = async (actions: OperatorActions, id: string, command: string): Promise<string> => {
+  const found = await actions.find(id);
   if (found === null) return `there is no run ${id}: millrace actions lists them`;
   if (found.command !== command) return `${id} is a run of ${found.command}, not of ${command}`;
   return found.state === 'done'

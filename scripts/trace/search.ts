@@ -12,7 +12,18 @@ import { messageOf } from './describe.js';
 export type Wanted =
   | { readonly messageId: string; readonly tenantId?: string }
   | { readonly tenantId: string; readonly idempotencyKey: string }
-  | { readonly at: Coordinates };
+  | { readonly at: Coordinates }
+  | {
+      readonly providerMessageId: string;
+      /** Messages that the tables know under it. */
+      readonly known: readonly { readonly tenantId: string; readonly messageId: string }[];
+    };
+
+/** What a provider calls an attempt. */
+export interface ProviderReference {
+  readonly provider: string;
+  readonly providerMessageId: string;
+}
 
 export interface Found {
   readonly tenantId: string;
@@ -78,15 +89,27 @@ export const search = async (options: SearchOptions, wanted: Wanted): Promise<re
       (id, tenant) =>
         id === wanted.messageId && (wanted.tenantId === undefined || tenant === wanted.tenantId),
     );
-  const { ids, lone } =
-    'at' in wanted ? await byPlace(options, wanted.at) : await byKey(options, wanted);
+  const { ids, lone } = await learn(options, wanted);
   const found =
     ids.size === 0
       ? []
       : await collect(options, [...ids.values()], (id, tenant) => ids.has(idOf(tenant, id)));
   return lone.length === 0
     ? found
-    : [...found, { tenantId: '', messageId: '(unreadable)', records: lone }];
+    : [...found, { tenantId: '', messageId: NO_MESSAGE, records: lone }];
+};
+
+/** Stands for the message of records that name none. */
+export const NO_MESSAGE = '(names no message)';
+
+const learn = (
+  options: SearchOptions,
+  wanted: Exclude<Wanted, { readonly messageId: string }>,
+): Promise<Learned> => {
+  if ('at' in wanted) return byPlace(options, wanted.at);
+  return 'providerMessageId' in wanted
+    ? byProviderId(options, wanted.providerMessageId, wanted.known)
+    : byKey(options, wanted);
 };
 
 interface Learned {
@@ -107,6 +130,60 @@ const byPlace = async (options: SearchOptions, at: Coordinates): Promise<Learned
     else ids.set(idOf(message.tenantId, message.messageId), message.messageId ?? '');
   }
   return { ids, lone };
+};
+
+const byProviderId = async (
+  options: SearchOptions,
+  providerMessageId: string,
+  known: Extract<Wanted, { readonly known: unknown }>['known'],
+): Promise<Learned> => {
+  const ids = new Map(known.map((one) => [idOf(one.tenantId, one.messageId), one.messageId]));
+  const lone: Decoded[] = [];
+  for await (const record of records(options, holding([providerMessageId]))) {
+    const { decoded } = record;
+    if (decoded.is !== 'DeliveryFeedback' && decoded.is !== 'ProviderReceipt') continue;
+    if (decoded.value.providerMessageId !== providerMessageId) continue;
+    const message = messageOf(decoded);
+    if (message === null) lone.push(record);
+    else ids.set(idOf(message.tenantId, message.messageId), message.messageId ?? '');
+  }
+  // With a message they are its own: receiptsByProviderId finds them again.
+  return { ids, lone: ids.size === 0 ? lone : [] };
+};
+
+/** References that records of a message carry. */
+export const referencesIn = (records: readonly Decoded[]): readonly ProviderReference[] =>
+  records.flatMap(({ decoded }) =>
+    (decoded.is === 'DeliveryFeedback' || decoded.is === 'ProviderReceipt') &&
+    decoded.value.providerMessageId !== null
+      ? [{ provider: decoded.value.provider, providerMessageId: decoded.value.providerMessageId }]
+      : [],
+  );
+
+/**
+ * Receipts that name no attempt, only the provider's id. Read in a second pass over the receipts' topics: which ids are
+ * the message's own is known only once its other records are.
+ */
+export const receiptsByProviderId = async (
+  options: SearchOptions,
+  references: readonly ProviderReference[],
+): Promise<readonly Decoded[]> => {
+  if (references.length === 0) return [];
+  const receipts = options.table.filter((spec) => spec.record === 'ProviderReceipt');
+  const found: Decoded[] = [];
+  const ids = references.map((one) => one.providerMessageId);
+  for await (const record of records({ ...options, table: receipts }, holding(ids))) {
+    const { decoded } = record;
+    if (decoded.is !== 'ProviderReceipt' || decoded.value.attempt !== null) continue;
+    const { provider, providerMessageId } = decoded.value;
+    if (
+      references.some(
+        (one) => one.provider === provider && one.providerMessageId === providerMessageId,
+      )
+    )
+      found.push(record);
+  }
+  return found;
 };
 
 const byKey = async (

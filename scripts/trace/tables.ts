@@ -16,6 +16,8 @@ interface ReservationRow {
   readonly reversed_cash: bigint;
   readonly reserved_at: Date;
   readonly resolved_at: Date | null;
+  readonly business_line: string;
+  readonly currency: string;
 }
 interface AttemptRow {
   readonly generation: number;
@@ -46,8 +48,10 @@ export const tableEvents = async (
     database.query<ReservationRow>(
       {
         name: 'trace-reservations',
-        text: `select generation, state::text, cash, units, posted_cash, reversed_cash, reserved_at, resolved_at
-               from reservations where tenant_id = $1 and message_id = $2`,
+        text: `select r.generation, r.state::text, r.cash, r.units, r.posted_cash, r.reversed_cash,
+                 r.reserved_at, r.resolved_at, a.business_line, a.currency
+               from reservations r join accounts a using (account_id)
+               where r.tenant_id = $1 and r.message_id = $2`,
       },
       values,
     ),
@@ -74,7 +78,7 @@ export const tableEvents = async (
         at: row.reserved_at.getTime(),
         where: { table: 'reservations' },
         what: 'ledger',
-        summary: `reserved ${decimalOf(row.cash)}, ${row.units} PV`,
+        summary: `reserved ${decimalOf(row.cash)} ${row.currency}, ${row.units} PV of ${row.business_line}${row.generation === 0 ? '' : `, generation ${row.generation}`}`,
         detail: row,
       },
       ...(row.resolved_at === null
@@ -84,7 +88,7 @@ export const tableEvents = async (
               at: row.resolved_at.getTime(),
               where: { table: 'reservations' },
               what: 'ledger',
-              summary: `${row.state}: ${decimalOf(row.posted_cash)} posted, ${decimalOf(row.reversed_cash)} of it paid back`,
+              summary: `${row.state}: ${decimalOf(row.posted_cash)} ${row.currency} posted, ${decimalOf(row.cash - row.posted_cash)} given back, ${decimalOf(row.reversed_cash)} paid back later`,
               detail: row,
             },
           ]),
@@ -106,6 +110,20 @@ export const tableEvents = async (
   ];
 };
 
+/** What providers call a message's attempts. */
+export const providerReferences = (
+  database: Database,
+  { tenantId, messageId }: Named,
+): Promise<readonly { readonly provider: string; readonly providerMessageId: string }[]> =>
+  database.query(
+    {
+      name: 'trace-provider-references',
+      text: `select provider, provider_message_id as "providerMessageId" from attempts
+             where tenant_id = $1 and message_id = $2 and provider_message_id is not null`,
+    },
+    [tenantId, messageId],
+  );
+
 /** Messages that the tables know under a provider's id, or a message id of whatever tenant. */
 export const messagesBy = async (
   database: Database,
@@ -119,7 +137,8 @@ export const messagesBy = async (
         }
       : {
           name: 'trace-by-message-id',
-          text: `select distinct tenant_id, message_id::text from attempts where message_id::text = $1`,
+          text: `select tenant_id, message_id::text from attempts where message_id = $1::uuid
+                   union select tenant_id, message_id::text from reservations where message_id = $1::uuid`,
         },
     ['providerMessageId' in by ? by.providerMessageId : by.messageId],
   );

@@ -248,7 +248,7 @@ export class TransactionSession {
         return await this.sizeRefused(limits, asError(error));
       const failure = classify(error);
       if (failure === 'fatal' || isTimeOut(error) || (renew && failure !== 'abortable')) {
-        return await this.unclear(offsets, asError(error));
+        return await this.unclear(offsets, asError(error), renew && failure !== 'fatal');
       }
       return await this.abort(offsets);
     } finally {
@@ -349,7 +349,7 @@ export class TransactionSession {
     try {
       await this.producer.abort(this.options.timing.transactionTimeoutMs);
     } catch (error) {
-      return this.unclear(offsets, asError(error));
+      return this.unclear(offsets, asError(error), false);
     }
     return this.rewound();
   }
@@ -373,10 +373,19 @@ export class TransactionSession {
     return this.rewound();
   }
 
-  /** Rule 8: a new producer under the same id ends the old transaction either way; then Kafka says which way. */
-  private async unclear(offsets: readonly PartitionOffset[], error: Error): Promise<Outcome> {
+  /**
+   * Rule 8: a new producer under the same id ends the old transaction either way; then Kafka says which way.
+   * @param maybe false: its commit was never sent, or was refused. Offsets must not be asked then: who took our
+   * partitions over while we were frozen has committed the same ones, and we would make its calls a second time.
+   */
+  private async unclear(
+    offsets: readonly PartitionOffset[],
+    error: Error,
+    maybe: boolean,
+  ): Promise<Outcome> {
     this.owner.onEvent({ kind: 'unclear', error });
     await this.renewProducer();
+    if (!maybe) return this.rewound();
     const moved = offsets.filter(
       (one) => this.assignment.position(partitionId(one))?.offset !== one.offset,
     );

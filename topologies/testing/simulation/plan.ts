@@ -41,6 +41,7 @@ export interface PointFault {
 
 export const TIMED_FAULTS = [
   'killed',
+  'killed for good',
   'frozen',
   'forgotten',
   'stopped',

@@ -72,8 +72,8 @@ const sources = [
 export interface SimulationOptions {
   /** What breaks the clients of each worker on purpose (mutations.ts). */
   readonly wrap?: (clients: KafkaClients) => KafkaClients;
-  /** Slot of a worker, where it is not its own number. */
-  readonly slotOf?: (worker: number) => number;
+  /** false: dedupe believes Redis alone (mutations.ts). */
+  readonly payersFirst?: boolean;
   /** Write down what happens: slower. */
   readonly story?: boolean;
 }
@@ -121,6 +121,8 @@ export class Simulation {
   private readonly faults: Faults;
   private readonly groups: Groups;
   private readonly options: SimulationOptions;
+  /** Killed and not started again; one at least stays. */
+  private readonly gone = new Set<number>();
   private lives = 0;
   private pendingStarts = 0;
   private nextLook = 0;
@@ -180,6 +182,7 @@ export class Simulation {
       redis: this.redis,
       ledger: this.ledger,
       receipts: new MemoryReceiptLog(),
+      payersFirst: options.payersFirst ?? true,
     });
   }
 
@@ -288,7 +291,10 @@ export class Simulation {
         });
         break;
       case 'killed':
+      case 'killed for good':
         if (found === undefined) return;
+        if (what === 'killed for good' && this.gone.size + 1 < this.plan.workers)
+          this.gone.add(worker);
         found.host.die();
         break;
       case 'frozen':
@@ -328,7 +334,7 @@ export class Simulation {
     this.tell(`${process.name} starts`);
     time.after(0, process, () => {
       const worker = new SimulatedWorker({
-        slot: this.options.slotOf?.(number) ?? number,
+        slot: number,
         clients: this.options.wrap?.(clients) ?? clients,
         topologies,
         ports: {
@@ -378,6 +384,7 @@ export class Simulation {
       }
       this.tell(`${process.name} is dead`);
       this.workers.delete(number);
+      if (this.gone.has(number)) return;
       this.pendingStarts += 1;
       this.time.after(RESTART_MS, this.time.outside, () => {
         this.pendingStarts -= 1;
@@ -397,7 +404,8 @@ export class Simulation {
 
   /** What still moves; empty where nothing does. */
   private unrest(): string {
-    if (this.pendingStarts > 0 || this.workers.size < this.plan.workers) return 'a worker is away';
+    if (this.pendingStarts > 0 || this.workers.size + this.gone.size < this.plan.workers)
+      return 'a worker is away';
     if (this.carrier.reportsDue > 0) return 'a carrier will report';
     const [open] = this.broker.transactions.openOnes;
     if (open !== undefined) return `the transaction of ${open} is open`;

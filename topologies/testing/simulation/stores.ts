@@ -19,6 +19,7 @@ type Event = DeliveryFeedback | MessageRefused;
 export class Stores {
   ledgerAway = false;
   private readonly offsets = new Map<PartitionId, number>();
+  private readonly payersFirst: boolean;
   private readonly redis: MemoryFirstSeen;
   private readonly ledger: MemoryLedger;
   private readonly receipts: MemoryReceiptLog;
@@ -27,13 +28,16 @@ export class Stores {
     readonly redis: MemoryFirstSeen;
     readonly ledger: MemoryLedger;
     readonly receipts: MemoryReceiptLog;
+    readonly payersFirst: boolean;
   }) {
+    this.payersFirst = parts.payersFirst;
     this.redis = parts.redis;
     this.ledger = parts.ledger;
     this.receipts = parts.receipts;
   }
 
   firstSeen(host: Host): FirstSeen {
+    if (!this.payersFirst) return this.cache(host);
     return payersFirst(this.cache(host), {
       reservedBy: (records) =>
         this.ask(host, 'ledger', () => {

@@ -105,6 +105,8 @@ export class VirtualTime {
 
   /** Puts this clock in place of Node's; the answer puts Node's back. */
   install(): () => void {
+    if (globalThis.setTimeout !== real.setTimeout)
+      throw new Error('another simulation runs: one at a time, time is global');
     const handle = (timer: Timer) => ({
       timer,
       unref() {

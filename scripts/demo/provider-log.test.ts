@@ -38,7 +38,11 @@ test('one request per attempt, each known to feedback, is agreed', () => {
   expect(
     judge(
       [feedback('a', 'failed'), feedback('a', 'accepted', 2), feedback('a', 'delivered', 2)],
-      [asked('a', { accepted: false }), asked('a', { attempt: 2 }), { kind: 'receipt' }],
+      [
+        asked('a', { accepted: false }),
+        asked('a', { attempt: 2 }),
+        { kind: 'receipt', reference: 'a', acknowledged: true },
+      ],
     ),
   ).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
-import { freePort } from '../demo/worker.js';
+import { freePort } from '../installation/free-port.js';
 
 const READY_MS = 90_000;
 /** A new worker meets its predecessor's lock on the slot until Postgres has noticed its death. */

@@ -52,9 +52,14 @@ export class Service {
   async start(): Promise<void> {
     await until(`${this.name} answers`, READY_MS, async () => {
       // Again where it has ended: Postgres, for one, waits for its dead predecessor's children.
-      if (!this.up) await start(this.name, await this.launch(), this.base);
+      await this.spawn();
       return this.ready();
     });
+  }
+
+  /** Starts it where it does not run. */
+  async spawn(): Promise<void> {
+    if (!this.up) await start(this.name, await this.launch(), this.base);
   }
 
   /** As an operator would. */
@@ -182,6 +187,8 @@ export const startServices = async (
     for (const node of nodes)
       proxies.push(await KafkaProxy.open(node.proxied.advertised, node.proxied.port));
     const since = Date.now();
+    // One by one: seven programs that format and load at once take a small machine's breath away.
+    for (const service of all) await service.spawn();
     // All of them, also where one fails: what still starts could not be stopped yet.
     const outcomes = await Promise.allSettled(all.map((service) => service.start()));
     for (const outcome of outcomes)

@@ -1,7 +1,9 @@
-import { ConfigResourceTypes, Kafka, KafkaJSProtocolError, logLevel } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import { PipelineError, asError } from '../schemas/error.js';
 import type { KafkaEnvironment } from './config.js';
 import { kafkajsConnection } from './kafka-connection.js';
+
+const { ConfigResourceTypes, Kafka, KafkaJSProtocolError, logLevel } = kafkajs;
 
 const NAME = 'max.message.bytes';
 const UNSEEN: ReadonlySet<string> = new Set([

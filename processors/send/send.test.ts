@@ -78,7 +78,7 @@ test('claims, and only then calls: one transaction holds the claim, the call fol
       startBy: NOW + 2_000,
       deadline: NOW + 4_000,
       rateFactor: 1,
-      reference: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1|p1',
+      reference: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1',
       idempotencyKey: 'acme-0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c-0-1',
       template: { codes: { first: 'SMS_1' } },
     },

@@ -19,11 +19,15 @@ const PARTITIONS = 2;
 const WRITE_DEADLINE_MS = 30_000;
 
 /** The configuration beside this file with its placeholders filled in, in a folder of its own. */
-const configFolder = (id: string, simulatorUrl: string): string => {
+const configFolder = (
+  id: string,
+  simulatorUrl: string,
+  edit: (file: string, text: string) => string,
+): string => {
   const from = path.join(projectRoot(), 'scripts', 'acceptance', 'config');
   const to = mkdtempSync(path.join(os.tmpdir(), 'millrace-acceptance-'));
   for (const file of readdirSync(from)) {
-    const text = readFileSync(path.join(from, file), 'utf8');
+    const text = edit(file, readFileSync(path.join(from, file), 'utf8'));
     writeFileSync(
       path.join(to, file),
       text.replaceAll('http://simulator.invalid', simulatorUrl).replaceAll('RUN', id),
@@ -35,12 +39,22 @@ const configFolder = (id: string, simulatorUrl: string): string => {
 /** A fresh installation with the acceptance tests' configuration. */
 export const installAcceptance = (
   purpose: string,
-  options: { readonly simulatorUrl?: string; readonly variables?: Variables } = {},
+  options: {
+    readonly simulatorUrl?: string;
+    readonly variables?: Variables;
+    /** A test's own additions to the configuration's files. */
+    readonly edit?: (file: string, text: string) => string;
+  } = {},
 ): Promise<Installation> =>
   install({
     base: process.env,
     purpose,
-    dir: (id) => configFolder(id, options.simulatorUrl ?? 'http://simulator.invalid'),
+    dir: (id) =>
+      configFolder(
+        id,
+        options.simulatorUrl ?? 'http://simulator.invalid',
+        options.edit ?? ((_file, text) => text),
+      ),
     partitions: PARTITIONS,
     variables: { ...SECRETS, ...options.variables },
   });

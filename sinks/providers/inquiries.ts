@@ -57,7 +57,7 @@ export class ProviderInquiries {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#open.values()].map((provider) => provider?.close()));
+    for (const provider of this.#open.values()) await provider?.close();
   }
 
   async #ask<C extends Call>(call: C): Promise<Answer<C>> {

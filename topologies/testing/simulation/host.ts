@@ -124,7 +124,7 @@ export class Host {
           result = effect();
         } catch (error) {
           time.after(latencies.oneWay(), process, () => {
-            reject(error as Error);
+            reject(error);
           });
           return;
         }
@@ -170,7 +170,11 @@ export class Host {
           this.freeze();
           time.after(0, process, () => time.after(latencies.oneWay(), time.outside, arrive));
           return;
-        default:
+        case 'dies after':
+        case 'freezes after':
+        case 'answer lost':
+        case 'slow':
+        case null:
           time.after(latencies.oneWay(), time.outside, arrive);
       }
     });

@@ -1,6 +1,6 @@
 // @ts-check
 import { pbkdf2Sync, randomBytes, X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { issue } from './certificates.mjs';
 
@@ -129,6 +129,3 @@ export const clientVariables = ({ authority, passwordFile }, user) => ({
   KAFKA_SASL_PASSWORD_FILE: passwordFile(user),
   KAFKA_SSL_CA_LOCATION: authority,
 });
-
-/** @param {string} dir */
-export const forgetSecurity = (dir) => rmSync(dir, { recursive: true, force: true });

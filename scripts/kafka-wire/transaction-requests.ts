@@ -4,7 +4,6 @@ import type { BrokerConnection } from './connection.js';
 
 /** Codes of Kafka's protocol that these requests answer with and that are not failures of the command. */
 export const NO_ERROR = 0;
-export const NOT_LEADER = 6;
 export const TRANSACTIONAL_ID_NOT_FOUND = 105;
 
 /** Kafka's own names, so that a person finds them in its documentation. */

@@ -1,3 +1,4 @@
+import { asError } from '../../../schemas/error.js';
 import type { Plan, Point, PointFaultKind } from './plan.js';
 import type { Groups } from './groups.js';
 import { LATER } from './transactions.js';
@@ -124,7 +125,7 @@ export class Host {
           result = effect();
         } catch (error) {
           time.after(latencies.oneWay(), process, () => {
-            reject(error);
+            reject(asError(error));
           });
           return;
         }

@@ -1,5 +1,5 @@
 import { asError, PipelineError } from '../../schemas/error.js';
-import { rdkafkaClients } from './kafka-clients.js';
+import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import type { ClientSettings, ConsumerClient } from './rdkafka-client.js';
 import type { RawRecord, TopicPartition } from './raw-record.js';
 
@@ -15,19 +15,19 @@ const BATCH = 5_000;
  * One reader serves a whole worker, one partition at a time.
  */
 export class ChangelogReader {
-  private readonly uncommitted: ConsumerClient;
-  private readonly committed: ConsumerClient;
+  private readonly settings: ClientSettings;
+  private readonly clients: KafkaClients;
+  private uncommitted: ConsumerClient;
+  private committed: ConsumerClient;
   private connected: Promise<unknown> | null = null;
   private queue: Promise<unknown> = Promise.resolve();
   private eof: { readonly at: TopicPartition; readonly offset: number } | null = null;
 
-  constructor(client: ClientSettings, groupId: string, clients = rdkafkaClients) {
-    const settings = { ...client, 'group.id': groupId };
-    this.uncommitted = clients.consumer({ ...settings, 'isolation.level': 'read_uncommitted' });
-    this.committed = clients.consumer({ ...settings, 'isolation.level': 'read_committed' });
-    this.committed.native.on('partition.eof', ({ topic, partition, offset }) => {
-      this.eof = { at: { topic, partition }, offset };
-    });
+  constructor(client: ClientSettings, groupId: string, clients: KafkaClients = rdkafkaClients) {
+    this.clients = clients;
+    this.settings = { ...client, 'group.id': groupId };
+    this.uncommitted = this.client('read_uncommitted');
+    this.committed = this.client('read_committed');
   }
 
   /**
@@ -63,6 +63,26 @@ export class ChangelogReader {
     await Promise.all([this.uncommitted.disconnect(5_000), this.committed.disconnect(5_000)]);
   }
 
+  private client(isolation: 'read_committed' | 'read_uncommitted'): ConsumerClient {
+    const client = this.clients.consumer({ ...this.settings, 'isolation.level': isolation });
+    if (isolation === 'read_committed')
+      client.native.on('partition.eof', ({ topic, partition, offset }) => {
+        this.eof = { at: { topic, partition }, offset };
+      });
+    return client;
+  }
+
+  /**
+   * A client that asked for a partition whose leader had just died answers "Unknown partition" ever after (librdkafka
+   * 2.12, found by the fault harness: workers that never came to themselves); a new one knows better at once.
+   */
+  private renew(): void {
+    for (const old of [this.uncommitted, this.committed]) void old.disconnect(QUERY_DEADLINE_MS);
+    this.uncommitted = this.client('read_uncommitted');
+    this.committed = this.client('read_committed');
+    this.connected = null;
+  }
+
   private async connect(): Promise<void> {
     this.connected ??= Promise.all([
       this.uncommitted.connect(QUERY_DEADLINE_MS),
@@ -94,6 +114,7 @@ export class ChangelogReader {
       }
     } catch (error) {
       if (error instanceof PipelineError) throw error;
+      this.renew();
       throw new PipelineError(
         'kafka_unavailable',
         `restoring from ${partition.topic}/${partition.partition}: ${asError(error).message}`,

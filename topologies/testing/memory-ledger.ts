@@ -55,8 +55,8 @@ export class MemoryLedger implements Reservations, OwnReservations {
 
   readonly reservedBy: OwnReservations['reservedBy'] = (records) =>
     Promise.resolve(
-      records.map(({ tenantId, messageId, at }) => {
-        const row = this.rows.get(`${tenantId}|${messageId}|0`);
+      records.map(({ at, ...named }) => {
+        const row = this.rows.get(keyOf({ ...named, generation: 0 }));
         return row !== undefined && same(row.at, at);
       }),
     );

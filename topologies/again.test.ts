@@ -144,7 +144,8 @@ describe('a message parked until its notBefore', () => {
     world.firstSeen.away = true;
     const request = world.request(1, { notBefore: world.clock.now() + HOUR_MS });
     await world.send([request]);
-    await world.send([request]);
+    // By another key, of the other partition: its own partition's set of ids would catch it before it is parked.
+    await world.send([request], 'user-2');
     expect(world.driver.read(world.lane.parked)).toHaveLength(2);
     await world.driver.advance(HOUR_MS);
     expect(world.providers.calls).toHaveLength(1);

@@ -461,11 +461,11 @@ describe('the last guards', () => {
     expect(await ledger.grant(grant)).toBe(true);
     expect(await ledger.grant(grant)).toBe(false);
     await expect(ledger.grant({ ...grant, cashMicros: 6n })).rejects.toMatchObject({
-      code: 'postgres_refused',
+      code: 'row_refused',
     });
     await expect(
       ledger.grant({ ...grant, transferId: 'usd', currency: 'USD' }),
-    ).rejects.toMatchObject({ code: 'postgres_refused' });
+    ).rejects.toMatchObject({ code: 'row_refused' });
     expect(await balance()).toBe('1005 0 0 / 10 0 0');
   });
 

@@ -16,10 +16,11 @@ const UNIQUE_VIOLATION = '23505';
 /** Invalid authorization specification, invalid password (class 28). */
 const CREDENTIALS = /^28...$/;
 /**
- * What a statement's values are refused for: data exceptions (22), integrity constraints (23), an index row or the like
- * that is too large (54). One row of a set is enough: whoever asked finds out which.
+ * What a statement's values are refused for: data exceptions (22), an index row or the like that is too large (54). One
+ * row of a set is enough: whoever asked finds out which. Not constraints (23): those are the ledger's last guards, and
+ * what breaks one is our defect, which must stop us and bury nobody's message.
  */
-const VALUES_REFUSED = /^(22|23|54)...$/;
+const VALUES_REFUSED = /^(22|54)...$/;
 
 const isPassing = (cause: unknown): boolean => {
   // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.

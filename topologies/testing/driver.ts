@@ -283,14 +283,22 @@ class MemoryTask {
           ),
         );
     }
-    await run.run(inputs);
-    for (const { claimed, answer } of answers) run.answer(claimed.stage, claimed.shard, answer);
-    also(run);
-    run.finish();
-    if (this.aborting) {
-      this.aborting = false;
+    const putBack = (): void => {
       for (const shard of run.touched) for (const { staged } of shard.all()) staged.drop();
       this.answers = answers;
+    };
+    try {
+      await run.run(inputs);
+      for (const { claimed, answer } of answers) run.answer(claimed.stage, claimed.shard, answer);
+      also(run);
+      run.finish();
+    } catch (error) {
+      putBack();
+      throw error;
+    }
+    if (this.aborting) {
+      this.aborting = false;
+      putBack();
       return true;
     }
     this.world.log.append(run.writes, this.world.clock.now());

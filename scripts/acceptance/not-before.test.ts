@@ -57,7 +57,8 @@ const lateness = async (requests: readonly MessageRequest[]): Promise<readonly n
   );
   return requests.map(({ messageId, notBefore }) => {
     const ends = outcomes.ends(messageId);
-    expect(ends).toMatchObject([{ state: 'accepted', attempt: 1, generation: 0 }]);
+    // Killed between claim and answer it is asked again under the same key: this provider dedupes.
+    expect(ends).toMatchObject([{ state: 'accepted', generation: 0 }]);
     expect(outcomes.refusals(messageId)).toEqual([]);
     return (ends[0]?.attemptedAt ?? 0) - (notBefore ?? 0);
   });

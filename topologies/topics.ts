@@ -19,7 +19,7 @@ import type { Codec, Topic, TopicFamily } from '../schemas/record.js';
 import type { RecordName, RecordTypes } from '../schemas/record-types.js';
 import type { Codecs } from '../schemas/topic-codecs.js';
 import { RETRY_DELAYS, RETRY_DELAY_MS, topicNames } from './topic-names.js';
-import type { IdLog } from './topology.js';
+import type { IdLog, PackedLog } from './topology.js';
 
 export interface TopicsOptions {
   readonly prefix: string;
@@ -98,8 +98,16 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         name: names.internal.schedule(of),
         codec: internalJson<Entry>(1),
       } satisfies Topic<Entry>,
-      claims: { name: names.internal.claims(of), codec: claim } satisfies Topic<Claim>,
-      claimsRetry: { name: names.internal.claimsRetry(of), codec: claim } satisfies Topic<Claim>,
+      claims: {
+        name: names.internal.claims(of),
+        codec: claim,
+        packed: true,
+      } satisfies PackedLog<Claim>,
+      claimsRetry: {
+        name: names.internal.claimsRetry(of),
+        codec: claim,
+        packed: true,
+      } satisfies PackedLog<Claim>,
     };
   };
 

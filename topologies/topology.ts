@@ -17,6 +17,11 @@ export interface IdLog extends Topic<IdBatch> {
   readonly spanMs: number;
 }
 
+/** The changelog of a store whose entries come and go in great numbers: packed, a record for many (PackedStore). */
+export interface PackedLog<V> extends Topic<V> {
+  readonly packed: true;
+}
+
 /** A topic for each name of the contract; groups without names are left out. */
 export type Wire<C extends Contract> = {
   readonly [P in 'from' | 'to' | 'state' | 'tables' as keyof C[P] extends never ? never : P]: {
@@ -128,6 +133,8 @@ export function topology<const T extends readonly (readonly AnyStage[])[]>(
 /** Every topic of a wire entry. */
 export const topicsOf = (wired: Wired<unknown>): readonly Topic<unknown>[] =>
   'all' in wired ? wired.all : [wired];
+
+export const isPacked = (wired: Wired<unknown>): boolean => 'packed' in wired;
 
 /** How long the ids of this state are kept; null: it is no id set. */
 export const idSpanMs = (wired: Wired<unknown>): number | null =>

@@ -8,6 +8,7 @@ import {
   type AnyStage,
   type AnyView,
   idSpanMs,
+  isPacked,
   topicsOf,
 } from '../topology.js';
 import { deadLetter } from './dead-letters.js';
@@ -15,6 +16,7 @@ import { gatherAll } from './gather.js';
 import type { PartitionId, RawRecord, Write } from './raw-record.js';
 import { partitionId } from './raw-record.js';
 import { IdSetStore } from './id-set-store.js';
+import { PackedStore } from './packed-store.js';
 import { StagedStore } from './state-store.js';
 import { sizeOf, type TopicLimits } from './topic-limits.js';
 import type { GlobalTable } from '../../processors/processor.js';
@@ -68,7 +70,11 @@ export class Shard {
         Object.fromEntries(
           Object.entries(definition.wire.state ?? {}).map(([store, wired]) => {
             const spanMs = idSpanMs(wired);
-            return [store, spanMs === null ? new StagedStore<unknown>() : new IdSetStore(spanMs)];
+            if (spanMs !== null) return [store, new IdSetStore(spanMs)];
+            return [
+              store,
+              isPacked(wired) ? new PackedStore<unknown>() : new StagedStore<unknown>(),
+            ];
           }),
         ),
       ]),

@@ -105,7 +105,9 @@ export class ConsumerClient {
       'fetch.error.backoff.ms': 50,
       'reconnect.backoff.ms': 50,
       'reconnect.backoff.max.ms': 2_000,
-      'queued.min.messages': 20_000,
+      // One fetch a batch: it answers with all that is there. With more the client asks again at each append of ours
+      // while a transaction is under way, and these requests are what the broker is busy with.
+      'queued.min.messages': 1,
       'queued.max.messages.kbytes': 65_536,
       'enable.partition.eof': true,
       'allow.auto.create.topics': false,

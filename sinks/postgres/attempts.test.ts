@@ -6,9 +6,9 @@ import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
 import { postgresAttempts } from './attempts.js';
 import { postgresLedger } from './ledger.js';
 import { postgresReceiptLog } from './receipt-log.js';
-import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 
@@ -293,7 +293,7 @@ describe('receipt log', () => {
       cashMicros: 1_000_000n,
       units: 10n,
     });
-    await postgresReservations(database).reserve([
+    await ownedReservations(database).reserve([
       {
         tenantId: tenant,
         businessLine: 'promo',

@@ -4,9 +4,9 @@ import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAttempts } from './attempts.js';
 import { postgresLedger } from './ledger.js';
 import { postgresPasses } from './passes.js';
-import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 const DAY = 86_400_000;
@@ -65,7 +65,7 @@ const reserve = async (n: number, generation = 0, createdAt = NOON): Promise<voi
     cashMicros: 100n,
     units: 1n,
   });
-  const [decision] = await postgresReservations(database).reserve([
+  const [decision] = await ownedReservations(database).reserve([
     {
       tenantId: tenant,
       businessLine: 'promo',

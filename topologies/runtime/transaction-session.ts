@@ -21,6 +21,7 @@ import {
   isRevoke,
   isTimeOut,
   isTooLarge,
+  isUnknownMember,
 } from './rdkafka-client.js';
 
 export type GroupProtocol = 'classic' | 'consumer';
@@ -102,6 +103,8 @@ const grace = (): Promise<null> =>
       resolve(null);
     }, GRACE_MS),
   );
+/** Between asking the group whether we are a member, where its answer said neither. */
+const MEMBER_PAUSE_MS = 200;
 /** The first is followed by what the cluster says; one more may have been decided before. */
 const MAX_SIZE_REFUSALS = 3;
 
@@ -397,14 +400,44 @@ export class TransactionSession {
         ]),
       );
       if (moved.every((one) => stored.get(partitionId(one)) === one.offset)) {
+        const ours = await this.stillMember(offsets);
+        if (ours === 'no') return this.rewound();
         this.assignment.moved(offsets);
-        return 'committed';
+        if (ours === 'yes') return 'committed';
+        // It has taken place, by us or by who came after us: what it claimed is found by a restore, and not begun.
+        await this.insist(() => this.owner.restore(this.assignment.partitions));
+        this.owner.assigned(this.assignment.partitions);
       }
     } else {
       // Offsets do not tell: only the changelog knows (rule 5).
       await this.insist(() => this.owner.restore(this.assignment.partitions));
     }
     return this.rewound();
+  }
+
+  /**
+   * Offsets alone do not tell whose commit it was: frozen past our session, we find those of who came after us, and
+   * would make its calls a second time. A transaction that changes nothing asks the group. Where it still has us as a
+   * member nobody else can have had these partitions, for they are handed back in `carryOutRevoke` only.
+   */
+  private async stillMember(offsets: readonly PartitionOffset[]): Promise<'yes' | 'no' | 'unknown'> {
+    const { sessionTimeoutMs, transactionTimeoutMs } = this.options.timing;
+    const end = Date.now() + sessionTimeoutMs;
+    for (;;) {
+      try {
+        await this.producer.begin();
+        await this.sendOffsets(offsets);
+        await this.producer.commit(transactionTimeoutMs);
+        return 'yes';
+      } catch (error) {
+        this.owner.onEvent({ kind: 'unclear', error: asError(error) });
+        await this.renewProducer();
+        if (isUnknownMember(error)) return 'no';
+        // A new generation is heard of in the background; a member that was forgotten is not heard of before it polls.
+        if (Date.now() > end) return 'unknown';
+        await new Promise((resolve) => setTimeout(resolve, MEMBER_PAUSE_MS));
+      }
+    }
   }
 
   private async renewProducer(): Promise<void> {

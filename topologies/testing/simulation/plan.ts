@@ -11,6 +11,7 @@ export const POINTS = [
   'take',
   'redis',
   'ledger',
+  'owner',
   'receipts',
   'settle',
   'call',
@@ -28,6 +29,7 @@ export const POINT_FAULTS = [
   'answer lost',
   'refused',
   'slow',
+  'stalls',
 ] as const;
 export type PointFaultKind = (typeof POINT_FAULTS)[number];
 

@@ -23,9 +23,10 @@ const moreThanOnce = (names: readonly string[]): string[] =>
 export const brokenPromises = (world: Simulation, rested: boolean): string[] => [
   ...outputsOnce(world),
   ...askedOnce(world),
+  ...completedOnce(world),
   ...moneyOnce(world),
   ...(rested
-    ? [...nothingLost(world), ...nothingPending(world), ...stateAsWritten(world), ...noLag(world)]
+    ? [...nothingLost(world), ...nothingPending(world), ...heardAndHeld(world), ...stateAsWritten(world), ...noLag(world)]
     : []),
   ...(isCalm(world.plan) ? heldForNothing(world) : []),
 ];
@@ -36,7 +37,7 @@ const isEnd = ({ terminal, state }: DeliveryFeedback): boolean =>
 /** 1: each record is in exactly one end state. */
 const nothingLost = (world: Simulation): string[] => {
   const { topics } = world;
-  const written = counted(world.read(topics.lane('p1').ingest.pick()).map(nameOf));
+  const written = counted(world.read(world.lane.ingest.pick()).map(nameOf));
   const refused = counted(world.read(topics.refused).map(nameOf));
   const ended = new Set(world.read(topics.feedback).filter(isEnd).map(nameOf));
   const wrong = [...written].flatMap(([name, count]) => {
@@ -54,7 +55,7 @@ const nothingLost = (world: Simulation): string[] => {
 /** 2: each output appears once. */
 const outputsOnce = (world: Simulation): string[] => {
   const { topics } = world;
-  const { routed } = topics.lane('p1');
+  const { routed } = world.lane;
   return [
     ...moreThanOnce(world.read(topics.feedback).map(({ feedbackId }) => feedbackId)).map(
       (one) => `written twice: feedback ${one}`,
@@ -99,15 +100,44 @@ const askedOnce = (world: Simulation): string[] => {
   ];
 };
 
-/** Money is pending for held messages, and for nothing else. */
-const nothingPending = (world: Simulation): string[] => {
+/** A claim is made once and ended once: by its answer, or by who found it open. */
+const completedOnce = (world: Simulation): string[] => {
+  const { claims, claimsRetry } = world.lane;
+  return [claims, claimsRetry].flatMap(({ name }) => {
+    const records = world.log.committed(name);
+    const keys = (ended: boolean): string[] =>
+      records.flatMap(({ key, value }) =>
+        (value === null) === ended ? [`${name} ${key?.toString() ?? ''}`] : [],
+      );
+    return [
+      ...moreThanOnce(keys(false)).map((one) => `claimed twice: ${one}`),
+      ...moreThanOnce(keys(true)).map((one) => `completed twice: ${one}`),
+    ];
+  });
+};
+
+/** What a worker has heard and lived on with is not held as if nobody knew. */
+const heardAndHeld = (world: Simulation): string[] => {
+  const held = heldNow(world);
+  return world.carrier.heard
+    .filter(({ host, message }) => host.process.state === 'running' && held.has(message))
+    .map(({ call }) => `held, although its answer was heard: ${call}`);
+};
+
+/** tenant|message|generation of what is held last. */
+const heldNow = (world: Simulation): Set<string> => {
   const last = new Map<string, DeliveryFeedback>();
   for (const one of world.read(world.topics.feedback)) {
     const name = `${nameOf(one)}|${one.generation.toString()}`;
     const before = last.get(name);
     if (before === undefined || one.sequence >= before.sequence) last.set(name, one);
   }
-  const held = new Set([...last].filter(([, { state }]) => state === 'held').map(([name]) => name));
+  return new Set([...last].filter(([, { state }]) => state === 'held').map(([name]) => name));
+};
+
+/** Money is pending for held messages, and for nothing else. */
+const nothingPending = (world: Simulation): string[] => {
+  const held = heldNow(world);
   const { pending } = world.ledger;
   return [
     ...pending.filter((name) => !held.has(name)).map((name) => `pending without a reason: ${name}`),

@@ -25,6 +25,7 @@ import { Faults, Host, Latencies } from './host.js';
 import type { Plan, PlannedRequest, TimedFault } from './plan.js';
 import { brokenPromises } from './promises.js';
 import { Stores } from './stores.js';
+import { TIMED_OUT } from './transactions.js';
 import { SimulatedProcess, VirtualTime } from './virtual-time.js';
 import { SimulatedWorker, mayStopFor, reasonOf } from './worker.js';
 
@@ -51,6 +52,7 @@ const topics = typedTopics({
   channels: TEST_CONFIG.channels.map(({ name }) => name),
   tenantsWithOwnIngest: [],
 });
+const lane = topics.lane('p1');
 const delivery = { recipientHash: recipientHash('key-of-the-tests-0'), topicPrefix: '' };
 const topologies = [
   intake('p1', topics, delivery),
@@ -69,11 +71,16 @@ const sources = [
   ),
 ];
 
+/** A task and slot: their transactional id, less what a mutation appends to it. */
+const placeOf = (id: string): string => id.replace(/-\d+$/, '');
+
 export interface SimulationOptions {
   /** What breaks the clients of each worker on purpose (mutations.ts). */
   readonly wrap?: (clients: KafkaClients) => KafkaClients;
   /** false: dedupe believes Redis alone (mutations.ts). */
   readonly payersFirst?: boolean;
+  /** false: the ledger reserves for whoever asks (mutations.ts). */
+  readonly owners?: boolean;
   /** Write down what happens: slower. */
   readonly story?: boolean;
 }
@@ -104,6 +111,8 @@ interface Life {
 
 export class Simulation {
   readonly topics = topics;
+  /** Made once: a lane's codecs cost more than a run. */
+  readonly lane = lane;
   readonly time = new VirtualTime(START);
   readonly log = new BrokerLog(PARTITIONS);
   readonly ledger = new MemoryLedger(TEST_CONFIG.tenants);
@@ -116,6 +125,8 @@ export class Simulation {
   /** Workers that live, by number. */
   readonly workers = new Map<number, Life>();
   private readonly story: string[] = [];
+  /** When the last producer of a task and slot was initialised. */
+  private readonly initialisedAt = new Map<string, number>();
   private readonly redis = new MemoryFirstSeen();
   private readonly latencies: Latencies;
   private readonly faults: Faults;
@@ -148,8 +159,17 @@ export class Simulation {
       log,
       groups: this.groups,
       markerMs: this.latencies.marker,
-      ended: (id, how, why, writes, offsets) => {
+      initialised: (id) => {
+        this.initialisedAt.set(placeOf(id), time.now);
+      },
+      ended: (id, how, why, { begunAt, writes, offsets: sent }) => {
+        const place = placeOf(id);
+        if (why === TIMED_OUT && (this.initialisedAt.get(place) ?? 0) > begunAt)
+          this.broken.push(
+            `${place} has a producer again, and a transaction of the one before was left to its time-out`,
+          );
         if (options.story !== true) return;
+        const offsets = [...sent.values()].flat();
         const to = new Map<string, number>();
         for (const { topic } of writes) to.set(topic, (to.get(topic) ?? 0) + 1);
         const wrote = [...to].map(
@@ -183,6 +203,7 @@ export class Simulation {
       ledger: this.ledger,
       receipts: new MemoryReceiptLog(),
       payersFirst: options.payersFirst ?? true,
+      fences: options.owners ?? true,
     });
   }
 
@@ -260,7 +281,7 @@ export class Simulation {
       channels: [channel],
       ...(content === 1 && { params: { code: 'other' } }),
     });
-    const ingest = topics.lane('p1').ingest.pick();
+    const ingest = this.lane.ingest.pick();
     this.tell(`a producer writes ${idOf(n)}`);
     this.broker.write(
       { topic: ingest.name, partition: null, key, value: ingest.codec.encode(request) },
@@ -434,7 +455,7 @@ export class Simulation {
 
   private openClaims(): Set<string> {
     const open = new Set<string>();
-    const { claims, claimsRetry } = topics.lane('p1');
+    const { claims, claimsRetry } = this.lane;
     for (const { key, value } of [claims, claimsRetry].flatMap(({ name }) =>
       this.log.committed(name),
     ))

@@ -19,6 +19,9 @@ type Event = DeliveryFeedback | MessageRefused;
 export class Stores {
   ledgerAway = false;
   private readonly offsets = new Map<PartitionId, number>();
+  /** Epochs of partition_owners. */
+  private readonly owners = new Map<PartitionId, number>();
+  private readonly fences: boolean;
   private readonly payersFirst: boolean;
   private readonly redis: MemoryFirstSeen;
   private readonly ledger: MemoryLedger;
@@ -29,7 +32,9 @@ export class Stores {
     readonly ledger: MemoryLedger;
     readonly receipts: MemoryReceiptLog;
     readonly payersFirst: boolean;
+    readonly fences: boolean;
   }) {
+    this.fences = parts.fences;
     this.payersFirst = parts.payersFirst;
     this.redis = parts.redis;
     this.ledger = parts.ledger;
@@ -63,12 +68,31 @@ export class Stores {
   }
 
   reservations(host: Host): Reservations {
+    const epochs = new Map<PartitionId, number>();
     return {
-      reserve: (batch) =>
-        this.ask(host, 'ledger', () => {
+      takeOver: async (partitions) => {
+        const ids = partitions.map(partitionId);
+        const taken = await this.ask(host, 'owner', () => {
           this.mustBeThere();
+          return ids.map((id) => {
+            const epoch = (this.owners.get(id) ?? 0) + 1;
+            this.owners.set(id, epoch);
+            return epoch;
+          });
+        });
+        for (const [index, id] of ids.entries()) epochs.set(id, taken[index] ?? 0);
+      },
+      reserve: (batch) => {
+        const asked = new Map(
+          batch.map(({ at }) => [partitionId(at), epochs.get(partitionId(at))] as const),
+        );
+        return this.ask(host, 'ledger', () => {
+          this.mustBeThere();
+          if (this.fences && [...asked].some(([id, epoch]) => this.owners.get(id) !== epoch))
+            throw new PipelineError('ownership_lost', 'simulated: another has taken over');
           return this.ledger.reserve(batch);
-        }),
+        });
+      },
     };
   }
 
@@ -130,7 +154,8 @@ export class Stores {
     return await host.request<T>({
       point,
       effect,
-      deadlineMs: 2_000,
+      // As sinks/postgres/pool.ts and sinks/redis have them.
+      deadlineMs: point === 'redis' ? 2_000 : 15_000,
       timedOut: unavailable,
       refused: unavailable,
     });

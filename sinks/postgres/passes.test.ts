@@ -3,6 +3,7 @@ import type { PassRequest, Passes } from '../../processors/reentry/passes.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAttempts } from './attempts.js';
 import { postgresLedger } from './ledger.js';
+import { partitionOwnership } from './partition-ownership.js';
 import { postgresPasses } from './passes.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
@@ -30,7 +31,9 @@ beforeEach(async () => {
   const consumer = `attempts-${tests}`;
   feedback = { topic: `feedback.${tests}`, partition: 0 };
   attempts = postgresAttempts(database, consumer);
-  passes = postgresPasses(database, consumer);
+  const ownership = partitionOwnership(database);
+  await ownership.takeOver([{ topic: 'again.budget-reserve.p1', partition: 0 }]);
+  passes = postgresPasses(database, consumer, ownership);
   await attempts.loadOffsets([{ ...feedback, beginning: 0 }]);
   await attempts.caughtUp([feedback], NOON);
 });

@@ -4,12 +4,8 @@ import { PipelineError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
 import { dayOf, reservationDays } from './days.js';
+import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
-
-interface Partition {
-  readonly topic: string;
-  readonly partition: number;
-}
 
 /** As processors/budget-reserve/reservations.ts has it, with what each field means. */
 interface Request {
@@ -35,7 +31,7 @@ type Decision =
 
 interface Row {
   readonly place: number;
-  readonly outcome: 'not_the_owner' | 'reserved' | 'duplicate' | 'idempotency_conflict' | Refused;
+  readonly outcome: 'reserved' | 'duplicate' | 'idempotency_conflict' | Refused;
   readonly stored_cash: bigint;
   readonly stored_units: number;
   readonly first_topic: string;
@@ -47,13 +43,6 @@ const RESERVE = {
   name: 'reserve',
   text: 'select * from reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)',
 };
-
-const TAKE_OVER = {
-  name: 'take-over-partitions',
-  text: 'select * from take_over_partitions($1, $2)',
-};
-
-const sourceName = ({ topic, partition }: Partition): string => `${topic}\0${partition.toString()}`;
 
 /** Places from 1 of distinct things, in order of first use. */
 class Places<T> {
@@ -71,7 +60,7 @@ class Places<T> {
 
 const parameters = (
   batch: readonly Request[],
-  epochOf: (source: Partition) => bigint,
+  ownership: PartitionOwnership,
 ): readonly unknown[] => {
   const accounts = new Places<Request>();
   const sources = new Places<Coordinates>();
@@ -80,15 +69,14 @@ const parameters = (
   for (const one of batch) {
     const { tenantId, businessLine, currency, at } = one;
     account.push(accounts.of(`${tenantId}\0${businessLine}\0${currency}`, one));
-    source.push(sources.of(sourceName(at), at));
+    source.push(sources.of(`${at.topic}\0${at.partition}`, at));
   }
   return [
     textArray(accounts.values.map(({ tenantId }) => tenantId)),
     textArray(accounts.values.map(({ businessLine }) => businessLine)),
     textArray(accounts.values.map(({ currency }) => currency)),
-    textArray(sources.values.map(({ topic }) => topic)),
-    numberArray(sources.values.map(({ partition }) => partition)),
-    numberArray(sources.values.map(epochOf)),
+    // In the order of their places.
+    ...ownership.parameters(sources.values),
     numberArray(account),
     numberArray(source),
     numberArray(batch.map(({ at }) => at.offset)),
@@ -104,11 +92,6 @@ const parameters = (
 
 const decisionOf = (row: Row): Decision => {
   switch (row.outcome) {
-    case 'not_the_owner':
-      throw new PipelineError(
-        'ownership_lost',
-        'another worker has taken these partitions over: nothing was reserved',
-      );
     case 'reserved':
       return { kind: 'reserved', cashMicros: row.stored_cash, units: row.stored_units };
     case 'duplicate':
@@ -156,19 +139,8 @@ const dayIsGone = (error: unknown): boolean =>
   error.cause.constraint === undefined;
 
 /** Direct mode of the ledger: one call of reserve() a batch, a row a message. */
-export const postgresReservations = (database: Database) => {
+export const postgresReservations = (database: Database, ownership: PartitionOwnership) => {
   const days = reservationDays(database);
-  /** Under which we own partitions; what was lost stays until it is taken over again, and is refused. */
-  const epochs = new Map<string, bigint>();
-  const epochOf = (source: Partition): bigint => {
-    const epoch = epochs.get(sourceName(source));
-    if (epoch === undefined)
-      throw new PipelineError(
-        'defect',
-        `${source.topic}/${source.partition.toString()} was not taken over before its records were asked about`,
-      );
-    return epoch;
-  };
 
   const ask = async (asked: readonly Request[]): Promise<readonly Decision[]> => {
     const decisions: Decision[] = asked.map(({ cashMicros, units }) => ({
@@ -177,8 +149,8 @@ export const postgresReservations = (database: Database) => {
       units,
     }));
     // Only what differs from "reserved as asked" comes back.
-    for (const row of await database.query<Row>(RESERVE, parameters(asked, epochOf)))
-      decisions[row.place - 1] = decisionOf(row);
+    const rows = await database.query<Row>(RESERVE, parameters(asked, ownership));
+    for (const row of stillOwned(rows)) decisions[row.place - 1] = decisionOf(row);
     return decisions;
   };
 
@@ -203,16 +175,7 @@ export const postgresReservations = (database: Database) => {
   };
 
   return {
-    async takeOver(partitions: readonly Partition[]): Promise<void> {
-      const rows = await database.query<{ place: number; epoch: bigint }>(TAKE_OVER, [
-        textArray(partitions.map(({ topic }) => topic)),
-        numberArray(partitions.map(({ partition }) => partition)),
-      ]);
-      for (const { place, epoch } of rows) {
-        const taken = partitions[place - 1];
-        if (taken !== undefined) epochs.set(sourceName(taken), epoch);
-      }
-    },
+    takeOver: ownership.takeOver,
 
     async reserve(batch: readonly Request[]): Promise<readonly Decision[]> {
       try {

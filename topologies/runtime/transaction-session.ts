@@ -388,37 +388,38 @@ export class TransactionSession {
   ): Promise<Outcome> {
     this.owner.onEvent({ kind: 'unclear', error });
     await this.renewProducer();
-    if (!maybe) return this.rewound();
-    const moved = offsets.filter(
-      (one) => this.assignment.position(partitionId(one))?.offset !== one.offset,
+    if (!maybe || offsets.length === 0) return this.rewound();
+    const stored = new Map(
+      (await this.insist(() => this.consumer.committed(offsets, 5_000))).map((one) => [
+        partitionId(one),
+        one.offset,
+      ]),
     );
-    if (moved.length > 0) {
-      const stored = new Map(
-        (await this.insist(() => this.consumer.committed(moved, 5_000))).map((one) => [
-          partitionId(one),
-          one.offset,
-        ]),
-      );
-      if (moved.every((one) => stored.get(partitionId(one)) === one.offset)) {
-        const ours = await this.stillMember(offsets);
-        if (ours === 'no') return this.rewound();
-        this.assignment.moved(offsets);
-        if (ours === 'yes') return 'committed';
-        // It has taken place, by us or by who came after us: what it claimed is found by a restore, and not begun.
-        await this.insist(() => this.owner.restore(this.assignment.partitions));
-        this.owner.assigned(this.assignment.partitions);
-      }
-    } else {
-      // Offsets do not tell: only the changelog knows (rule 5).
+    const position = (one: PartitionOffset): number =>
+      this.assignment.position(partitionId(one))?.offset ?? one.offset;
+    const ours = await this.stillMember(
+      offsets.map((one) => ({ ...one, offset: stored.get(partitionId(one)) ?? position(one) })),
+    );
+    // Whatever is stored may be another's; what we hold is refused, and goes when we hear that the partitions are lost.
+    if (ours === 'no') return this.rewound();
+    const moved = offsets.filter((one) => position(one) !== one.offset);
+    const tookPlace =
+      moved.length > 0 && moved.every((one) => stored.get(partitionId(one)) === one.offset);
+    if (tookPlace) this.assignment.moved(offsets);
+    if (tookPlace && ours === 'yes') return 'committed';
+    // Offsets do not tell: only the changelog knows (rule 5).
+    if (moved.length === 0 || ours === 'unknown')
       await this.insist(() => this.owner.restore(this.assignment.partitions));
-    }
+    // By us or by who came after us: what was claimed is found open, and not begun.
+    if (ours === 'unknown') this.owner.assigned(this.assignment.partitions);
     return this.rewound();
   }
 
   /**
-   * Offsets alone do not tell whose commit it was: frozen past our session, we find those of who came after us, and
-   * would make its calls a second time. A transaction that changes nothing asks the group. Where it still has us as a
-   * member nobody else can have had these partitions, for they are handed back in `carryOutRevoke` only.
+   * Offsets alone do not tell whose commit it was, nor does a changelog: frozen past our session, we find what came
+   * after us, and would make its calls a second time. A transaction that changes nothing asks the group. Where it still
+   * has us as a member nobody else can have had these partitions, for they are handed back in `carryOutRevoke` only.
+   * @param offsets as they are stored
    */
   private async stillMember(offsets: readonly PartitionOffset[]): Promise<'yes' | 'no' | 'unknown'> {
     const { sessionTimeoutMs, transactionTimeoutMs } = this.options.timing;

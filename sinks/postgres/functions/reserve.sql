@@ -22,22 +22,11 @@ declare
   v_refusals text[];
   v_cash bigint[];
   v_pv bigint[];
-  v_owned integer;
 begin
-  -- Shared until the end, so that who takes over waits for this batch, and then sees it. In one order, and before any
-  -- account, so that nobody waits in a circle.
-  perform 1
-  from unnest(p_topics, p_partitions, p_epochs) as named (topic, partition, epoch)
-  join partition_owners o using (topic, partition)
-  where o.epoch = named.epoch
-  order by topic, partition
-  for share of o;
-  get diagnostics v_owned = row_count;
-  if v_owned < cardinality(p_topics) then
+  if not owns(p_topics, p_partitions, p_epochs) then
     return query select 0, 'not_the_owner', null::bigint, null::integer, null::text, null::integer, null::bigint;
     return;
   end if;
-
   -- In id order, so that two batches never wait for each other. The next statement's snapshot is taken under the
   -- locks: it sees all that other batches reserved on these accounts.
   perform 1

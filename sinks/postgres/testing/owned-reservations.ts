@@ -1,3 +1,4 @@
+import { partitionOwnership } from '../partition-ownership.js';
 import type { Database } from '../pool.js';
 import { postgresReservations } from '../reservations.js';
 
@@ -5,7 +6,7 @@ type Reservations = ReturnType<typeof postgresReservations>;
 
 /** Of who owns every partition that it is asked about: for tests that are not about ownership. */
 export const ownedReservations = (database: Database): Reservations => {
-  const reservations = postgresReservations(database);
+  const reservations = postgresReservations(database, partitionOwnership(database));
   const owned = new Map<string, Promise<void>>();
   return {
     ...reservations,

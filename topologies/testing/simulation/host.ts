@@ -158,6 +158,10 @@ export class Host {
         case 'request lost':
           giveUp();
           return;
+        case 'request lost, freezes':
+          this.freeze();
+          giveUp();
+          return;
         case 'request late':
           giveUp();
           time.after(deadlineMs + 2 + latencies.pick(400), time.outside, () => {

@@ -25,6 +25,7 @@ export const POINT_FAULTS = [
   'freezes before',
   'freezes after',
   'request lost',
+  'request lost, freezes',
   'request late',
   'answer lost',
   'refused',

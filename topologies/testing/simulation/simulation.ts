@@ -450,7 +450,18 @@ export class Simulation {
       }
     }
     const [claim] = this.openClaims();
-    return claim === undefined ? '' : `${claim} is claimed`;
+    return claim === undefined ? this.lag() : `${claim} is claimed`;
+  }
+
+  /** Rule 17: where nothing is left to read none is shown, whatever markers end the topics. */
+  private lag(): string {
+    for (const { worker } of this.workers.values())
+      for (const task of worker.tasks)
+        for (const at of task.partitions) {
+          const lag = task.lag(at) ?? 0;
+          if (lag > 0) return `${task.name} shows a lag of ${lag.toString()} on ${partitionId(at)}`;
+        }
+    return '';
   }
 
   private openClaims(): Set<string> {

@@ -6,7 +6,7 @@ import type { Settled } from '../../../processors/settle/postings.js';
 import { PipelineError } from '../../../schemas/error.js';
 import type { DeliveryFeedback, MessageRefused } from '../../../schemas/generated/records.js';
 import type { Topic } from '../../../schemas/record.js';
-import { type PartitionId, partitionId } from '../../runtime/raw-record.js';
+import { type PartitionId, type TopicPartition, partitionId } from '../../runtime/raw-record.js';
 import type { Sink } from '../../runtime/sink-task.js';
 import type { MemoryLedger } from '../memory-ledger.js';
 import type { MemoryFirstSeen, MemoryReceiptLog } from '../memory-ports.js';
@@ -68,6 +68,39 @@ export class Stores {
   }
 
   reservations(host: Host): Reservations {
+    const { takeOver, mustOwn } = this.ownership(host);
+    return {
+      takeOver,
+      reserve: (batch) => {
+        const owned = mustOwn(batch);
+        return this.ask(host, 'ledger', () => {
+          owned();
+          return this.ledger.reserve(batch);
+        });
+      },
+    };
+  }
+
+  receiptLog(host: Host): ReceiptLog {
+    const { takeOver, mustOwn } = this.ownership(host);
+    return {
+      takeOver,
+      decide: (batch) => {
+        const owned = mustOwn(batch);
+        return this.ask(host, 'receipts', () => {
+          owned();
+          return this.receipts.decide(batch);
+        });
+      },
+    };
+  }
+
+  /** partition_owners, and what one worker knows of it. */
+  private ownership(host: Host): {
+    readonly takeOver: Reservations['takeOver'];
+    /** What a request says goes with it, however late it arrives. */
+    readonly mustOwn: (records: readonly { readonly at: TopicPartition }[]) => () => void;
+  } {
     const epochs = new Map<PartitionId, number>();
     return {
       takeOver: async (partitions) => {
@@ -82,27 +115,16 @@ export class Stores {
         });
         for (const [index, id] of ids.entries()) epochs.set(id, taken[index] ?? 0);
       },
-      reserve: (batch) => {
+      mustOwn: (records) => {
         const asked = new Map(
-          batch.map(({ at }) => [partitionId(at), epochs.get(partitionId(at))] as const),
+          records.map(({ at }) => [partitionId(at), epochs.get(partitionId(at))] as const),
         );
-        return this.ask(host, 'ledger', () => {
+        return () => {
           this.mustBeThere();
           if (this.fences && [...asked].some(([id, epoch]) => this.owners.get(id) !== epoch))
             throw new PipelineError('ownership_lost', 'simulated: another has taken over');
-          return this.ledger.reserve(batch);
-        });
+        };
       },
-    };
-  }
-
-  receiptLog(host: Host): ReceiptLog {
-    return {
-      decide: (batch) =>
-        this.ask(host, 'receipts', () => {
-          this.mustBeThere();
-          return this.receipts.decide(batch);
-        }),
     };
   }
 

@@ -305,7 +305,9 @@ const assemble = async (
       )
       .add(
         receiving(topics),
-        { receiptLog: postgresReceiptLog(database, attemptsConsumer, partitionOwnership(database)) },
+        {
+          receiptLog: postgresReceiptLog(database, attemptsConsumer, partitionOwnership(database)),
+        },
         { maxBatch: 500, maxInFlight: 1 },
       );
     const inquiries = new ProviderInquiries({

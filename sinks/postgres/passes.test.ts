@@ -32,7 +32,9 @@ beforeEach(async () => {
   feedback = { topic: `feedback.${tests}`, partition: 0 };
   attempts = postgresAttempts(database, consumer);
   const ownership = partitionOwnership(database);
-  await ownership.takeOver([{ topic: 'again.budget-reserve.p1', partition: 0 }]);
+  await ownership.takeOver(
+    [0, 1].map((partition) => ({ topic: 'again.budget-reserve.p1', partition })),
+  );
   passes = postgresPasses(database, consumer, ownership);
   await attempts.loadOffsets([{ ...feedback, beginning: 0 }]);
   await attempts.caughtUp([feedback], NOON);

@@ -421,7 +421,9 @@ export class TransactionSession {
    * has us as a member nobody else can have had these partitions, for they are handed back in `carryOutRevoke` only.
    * @param offsets as they are stored
    */
-  private async stillMember(offsets: readonly PartitionOffset[]): Promise<'yes' | 'no' | 'unknown'> {
+  private async stillMember(
+    offsets: readonly PartitionOffset[],
+  ): Promise<'yes' | 'no' | 'unknown'> {
     const { sessionTimeoutMs, transactionTimeoutMs } = this.options.timing;
     const end = Date.now() + sessionTimeoutMs;
     for (;;) {

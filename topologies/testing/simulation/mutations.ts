@@ -1,4 +1,3 @@
-import { Assignment } from '../../runtime/assignment.js';
 import { ChangelogReader } from '../../runtime/changelog-reader.js';
 import type { KafkaClients } from '../../runtime/kafka-clients.js';
 import { type TopicPartition, partitionId } from '../../runtime/raw-record.js';
@@ -95,20 +94,6 @@ export const MUTATIONS = {
     what: 'work that was taken before its partition was given up enters a transaction',
     patches: [instead(TransactionSession.prototype, 'stillOurs', () => true)],
   },
-  oldAnswers: {
-    rule: 4,
-    what: 'all assignments of a partition have one epoch: answers to a former one pass for answers to this one',
-    patches: [
-      {
-        of: Assignment.prototype,
-        method: 'epoch',
-        by: (original) =>
-          function (this: Assignment, ...args: never[]) {
-            return original.apply(this, args) === undefined ? undefined : 1;
-          },
-      },
-    ],
-  },
   keepsStaged: {
     rule: 5,
     what: 'an abort keeps what was staged',
@@ -148,7 +133,7 @@ export const MUTATIONS = {
         async function (this: ChangelogReader, partition: TopicPartition) {
           await this['connect']();
           return (await this['committed'].watermarks(partition, 5_000)).high;
-        } as (...args: never[]) => unknown,
+        },
       ),
     ],
   },
@@ -175,9 +160,7 @@ export const MUTATIONS = {
   believesOffsets: {
     rule: 8,
     what: 'offsets are taken for our own commit’s, and the group is not asked whether we are still its member',
-    patches: [
-      instead(TransactionSession.prototype, 'stillMember', () => Promise.resolve('yes')),
-    ],
+    patches: [instead(TransactionSession.prototype, 'stillMember', () => Promise.resolve('yes'))],
   },
   skipsWhatWaits: {
     rule: 9,
@@ -192,17 +175,6 @@ export const MUTATIONS = {
       (given) => ({
         ...given,
         'transactional.id': `${String(given['transactional.id'])}-${Date.now().toString()}`,
-      }),
-    ),
-  },
-  sharedSlot: {
-    rule: 10,
-    what: 'all workers have one slot, and with it one transactional id',
-    options: producing(
-      () => undefined,
-      (given) => ({
-        ...given,
-        'transactional.id': String(given['transactional.id']).replace(/\d+$/, '0'),
       }),
     ),
   },
@@ -239,12 +211,11 @@ export const MUTATIONS = {
         by: (original) =>
           async function (this: Task, ...args: never[]) {
             const session = this['session'];
-            const { commit } = session;
-            session.commit = () => Promise.resolve('committed');
+            Object.assign(session, { commit: () => Promise.resolve('committed') });
             try {
               return await original.apply(this, args);
             } finally {
-              session.commit = commit;
+              Reflect.deleteProperty(session, 'commit');
             }
           },
       },

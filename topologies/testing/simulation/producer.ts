@@ -72,9 +72,7 @@ export class SimulatedProducer {
   }
 
   async abort(deadlineMs: number): Promise<void> {
-    await this.ask('abort', deadlineMs, () =>
-      this.broker.transactions.end(this.own(), 'aborted'),
-    );
+    await this.ask('abort', deadlineMs, () => this.broker.transactions.end(this.own(), 'aborted'));
     this.begun = false;
   }
 

@@ -26,7 +26,12 @@ export const brokenPromises = (world: Simulation, rested: boolean): string[] => 
   ...completedOnce(world),
   ...moneyOnce(world),
   ...(rested
-    ? [...nothingLost(world), ...nothingPending(world), ...heardAndHeld(world), ...stateAsWritten(world)]
+    ? [
+        ...nothingLost(world),
+        ...nothingPending(world),
+        ...heardAndHeld(world),
+        ...stateAsWritten(world),
+      ]
     : []),
   ...(isCalm(world.plan) ? heldForNothing(world) : []),
 ];

@@ -313,9 +313,10 @@ export class Simulation {
         break;
       case 'killed':
       case 'killed for good':
-        if (found === undefined) return;
+        // One that is dead already is not started again.
         if (what === 'killed for good' && this.gone.size + 1 < this.plan.workers)
           this.gone.add(worker);
+        if (found === undefined) return;
         found.host.die();
         break;
       case 'frozen':
@@ -409,7 +410,7 @@ export class Simulation {
       this.pendingStarts += 1;
       this.time.after(RESTART_MS, this.time.outside, () => {
         this.pendingStarts -= 1;
-        this.start(number);
+        if (!this.gone.has(number)) this.start(number);
       });
     };
     look();

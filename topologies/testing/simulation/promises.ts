@@ -105,20 +105,39 @@ const askedOnce = (world: Simulation): string[] => {
   ];
 };
 
-/** A claim is made once and ended once: by its answer, or by who found it open. */
+/**
+ * A claim is made once and ended once: by its answer, or by who found it open. In blocks (runtime/packed-store.ts): a
+ * record of claims, the bits of those that have ended, tombstones once all have.
+ */
 const completedOnce = (world: Simulation): string[] => {
   const { claims, claimsRetry } = world.lane;
-  return [claims, claimsRetry].flatMap(({ name }) => {
-    const records = world.log.committed(name);
-    const keys = (ended: boolean): string[] =>
-      records.flatMap(({ key, value }) =>
-        (value === null) === ended ? [`${name} ${key?.toString() ?? ''}`] : [],
-      );
-    return [
-      ...moreThanOnce(keys(false)).map((one) => `claimed twice: ${one}`),
-      ...moreThanOnce(keys(true)).map((one) => `completed twice: ${one}`),
-    ];
-  });
+  return [claims, claimsRetry].flatMap(({ name }) =>
+    world.log.partitionsOf(name).flatMap((at) => {
+      const { records } = world.log
+        .partition(at)
+        .read(0, Number.MAX_SAFE_INTEGER, 'read_committed');
+      /** Blocks with claims that are open, by source and number, with the bits of those that are not. */
+      const open = new Map<string, Buffer>();
+      return records.flatMap(({ key, value }) => {
+        const [, source = '', what, number = ''] =
+          /^(.*)\|([bg])(\d+)$/.exec(key?.toString() ?? '') ?? [];
+        const block = `${source}|${number}`;
+        const before = open.get(block);
+        if (what === 'b') {
+          if (value === null) open.delete(block);
+          else open.set(block, Buffer.alloc(0));
+          if ((value === null) === (before === undefined))
+            return [`${value === null ? 'completed' : 'claimed'} twice: ${name} ${block}`];
+        } else if (value !== null) {
+          const more = value.some((bits, index) => (bits & ~(before?.[index] ?? 0)) !== 0);
+          const less = before?.some((bits, index) => (bits & ~(value[index] ?? 0)) !== 0) ?? true;
+          open.set(block, value);
+          if (less || !more) return [`completed twice: ${name} ${block}`];
+        }
+        return [];
+      });
+    }),
+  );
 };
 
 /** What a worker has heard and lived on with is not held as if nobody knew. */

@@ -81,6 +81,8 @@ export interface SimulationOptions {
   readonly payersFirst?: boolean;
   /** false: the ledger reserves for whoever asks (mutations.ts). */
   readonly owners?: boolean;
+  /** How long it may take to come to rest. */
+  readonly restMs?: number;
   /** Write down what happens: slower. */
   readonly story?: boolean;
 }
@@ -213,10 +215,11 @@ export class Simulation {
       const last = this.schedule();
       await this.time.run(() => false, START + last + TAIL_MS);
       this.heal();
-      const rested = await this.time.run(() => this.atRest(), this.time.now + REST_MS);
+      const { restMs = REST_MS } = this.options;
+      const rested = await this.time.run(() => this.atRest(), this.time.now + restMs);
       if (!rested)
         this.broken.push(
-          `not at rest ${(REST_MS / 1_000).toString()} s after the last fault: ${this.unrest()}`,
+          `not at rest ${(restMs / 1_000).toString()} s after the last fault: ${this.unrest()}`,
         );
       this.broken.push(...brokenPromises(this, rested));
     } finally {

@@ -26,7 +26,7 @@ export interface PartitionOwnership {
   readonly parameters: (partitions: readonly Partition[]) => readonly string[];
 }
 
-export const NOT_THE_OWNER = 'not_the_owner';
+const NOT_THE_OWNER = 'not_the_owner';
 
 /** @throws PipelineError ownership_lost (retry) where this is what Postgres answered */
 export const stillOwned = <R extends { readonly outcome: string }>(

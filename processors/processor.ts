@@ -21,6 +21,12 @@ export type Incoming<M> = {
   [K in keyof M]: KafkaRecord<M[K]> & { readonly from: K };
 }[keyof M];
 
+/** Where records lie. */
+export interface Partition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
 /** One output. The default key is the input record's, so that order holds. */
 export type Emit<M, Gone = never> = {
   [K in keyof M]: {
@@ -96,6 +102,11 @@ export interface Processor<C extends Contract> {
     ) => Promise<readonly C['fact'][]>,
     null
   >;
+  /**
+   * Before the first record of these partitions is gathered under an assignment, and again after a gather that failed:
+   * a store outside Kafka that keeps what gather asks learns whose they are, and refuses their former owner (rule 18).
+   */
+  readonly takeOver?: (partitions: readonly Partition[], ports: C['ports']) => Promise<void>;
   /** Pure: time, state and tables come in with the view. */
   readonly decide: (record: Incoming<C['from']>, fact: C['fact'], view: View<C>) => Decision<C>;
   /** Timers: called per assigned partition with that partition's state, at least every second. */

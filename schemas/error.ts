@@ -20,6 +20,8 @@ const VERDICTS = {
   redis_unavailable: 'retry',
   influx_unavailable: 'retry',
   provider_unavailable: 'retry',
+  // another worker owns the record's partition, or says so: whose it is, its group tells
+  ownership_lost: 'retry',
   // the installation's fault: a person must act
   config_invalid: 'stop',
   schema_incompatible: 'stop',

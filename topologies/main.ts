@@ -13,6 +13,7 @@ import { postgresAttempts } from '../sinks/postgres/attempts.js';
 import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
+import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
 import { postgresOwnReservations } from '../sinks/postgres/own-reservations.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
@@ -216,7 +217,7 @@ const assemble = async (
     });
     const ports = {
       firstSeen: payersFirst(firstSeen, postgresOwnReservations(database)),
-      reservations: postgresReservations(database),
+      reservations: postgresReservations(database, partitionOwnership(database)),
     };
     await refuseRefusal(redis);
     for (const lane of lanes) {
@@ -255,9 +256,11 @@ const assemble = async (
       },
     });
     closers.push(() => parkedReader.close());
+    // One for both: they ask about the same records.
+    const ownership = partitionOwnership(database);
     const ports = {
-      passes: postgresPasses(database, groupOf(prefix, 'attempts')),
-      reservations: postgresReservations(database),
+      passes: postgresPasses(database, groupOf(prefix, 'attempts'), ownership),
+      reservations: postgresReservations(database, ownership),
       // Keys are freed by the coordinates of the ingest record that took them; these come from again.*.
       firstSeen: { release: () => Promise.resolve() },
     };
@@ -302,7 +305,9 @@ const assemble = async (
       )
       .add(
         receiving(topics),
-        { receiptLog: postgresReceiptLog(database, attemptsConsumer) },
+        {
+          receiptLog: postgresReceiptLog(database, attemptsConsumer, partitionOwnership(database)),
+        },
         { maxBatch: 500, maxInFlight: 1 },
       );
     const inquiries = new ProviderInquiries({

@@ -3,6 +3,7 @@ import type {
   Contract,
   GlobalTable,
   IdSet,
+  Partition,
   Processor,
   StateStore,
 } from '../processors/processor.js';
@@ -51,6 +52,7 @@ export interface AnyProcessor {
   readonly gather:
     | null
     | ((batch: readonly AnyRecord[], ports: object, view: AnyView) => Promise<readonly unknown[]>);
+  readonly takeOver?: (partitions: readonly Partition[], ports: object) => Promise<void>;
   readonly decide: (record: AnyRecord, fact: unknown, view: AnyView) => AnyDecision;
   readonly tick?: (view: AnyView) => AnyDecision;
   readonly flush?: (view: AnyView) => AnyDecision;

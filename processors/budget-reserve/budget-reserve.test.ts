@@ -127,6 +127,7 @@ const run = async (
   const released: Release[] = [];
   const ports = {
     reservations: {
+      takeOver: () => Promise.resolve(),
       reserve: (batch: readonly ReservationRequest[]) => {
         asked.push(...batch);
         if (decision === null) throw new Error('not to be asked');

@@ -115,6 +115,8 @@ export const budgetReserve = ({
     });
   },
 
+  takeOver: (partitions, { reservations }) => reservations.takeOver(partitions),
+
   decide({ value: deduped, at }, fact, { now }): Decision<BudgetReserve> {
     const { request, generation, key } = deduped;
     const refuse = (refusal: Refusal): Decision<BudgetReserve> => {

@@ -1,5 +1,6 @@
 import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { Partition } from '../processor.js';
 
 /** The most one message can cost, asked of its account. */
 export interface ReservationRequest {
@@ -46,9 +47,17 @@ export type ReservationDecision =
  */
 export interface Reservations {
   /**
+   * From now on nothing is reserved for records of these partitions but by who called this last (rule 18): who was
+   * their owner before may still run, or its request be under way. Called before the first record of an assignment, and
+   * again after a call whose outcome is not known.
+   * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
+   */
+  readonly takeOver: (partitions: readonly Partition[]) => Promise<void>;
+  /**
    * Decisions in order; within the batch earlier ones come first and one that does not fit does not stop later,
    * smaller ones. Nothing is lent: the sum of what is reserved never exceeds what is available.
-   * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
+   * @throws PipelineError postgres_unavailable | ownership_lost: another has taken these partitions over (retry) |
+   * postgres_refused (stop)
    */
   readonly reserve: (
     batch: readonly ReservationRequest[],

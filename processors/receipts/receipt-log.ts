@@ -6,6 +6,7 @@ import type {
   Lane,
 } from '../../schemas/generated/records.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { Partition } from '../processor.js';
 
 /** A report on some attempt, to be decided once. */
 export interface ReceiptQuestion {
@@ -77,6 +78,11 @@ export type ReceiptAnswer =
 
 /** Decides each (attempt, transition) once, by the record that brings it first. */
 export interface ReceiptLog {
+  /**
+   * From now on nothing is written for records of these partitions but by who called this last (rule 18).
+   * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
+   */
+  readonly takeOver: (partitions: readonly Partition[]) => Promise<void>;
   /**
    * One call a batch, answers in order.
    * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)

@@ -35,6 +35,8 @@ export const receipts: Processor<Receipts> = {
       })),
     ),
 
+  takeOver: (partitions, { receiptLog }) => receiptLog.takeOver(partitions),
+
   decide: ({ value: receipt }, answer, { now, tables }) => {
     switch (answer.kind) {
       case 'unknown_attempt':

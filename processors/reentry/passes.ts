@@ -1,5 +1,6 @@
 import type { EpochMs, MessageId, TenantId } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { Partition } from '../processor.js';
 
 /** Where a message goes on from. Before the ledger or after it: dedupe is never asked again, and route goes with money. */
 export type PassStage = 'budget-reserve' | 'send';
@@ -41,6 +42,11 @@ export type PassAnswer =
 
 /** Lets each message back in once per generation, stage and release. */
 export interface Passes {
+  /**
+   * From now on nothing is written for records of these partitions but by who called this last (rule 18).
+   * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
+   */
+  readonly takeOver: (partitions: readonly Partition[]) => Promise<void>;
   /**
    * One call a batch, answers in order; an answer `early` may take half a second.
    * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)

@@ -140,6 +140,8 @@ export const comeBack = ({
 }): Processor<ComeBack> => ({
   name: 'reentry',
 
+  takeOver: (partitions, { passes }) => passes.takeOver(partitions),
+
   async gather(batch, { passes }, { now }) {
     const read = batch.map((record) => readable(record, now));
     const requests = batch.flatMap((record, index) => {

@@ -5,10 +5,11 @@ import type { DeliveryFeedback, Settlement } from '../../schemas/generated/recor
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
 import { postgresAttempts } from './attempts.js';
 import { postgresLedger } from './ledger.js';
+import { partitionOwnership } from './partition-ownership.js';
 import { postgresReceiptLog } from './receipt-log.js';
-import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 
@@ -34,7 +35,9 @@ beforeEach(async () => {
   topic = `feedback.${tests}`;
   next = 0;
   attempts = postgresAttempts(database, consumer);
-  receiptLog = postgresReceiptLog(database, consumer);
+  const ownership = partitionOwnership(database);
+  await ownership.takeOver([0, 3].map((partition) => ({ topic: 'receipts', partition })));
+  receiptLog = postgresReceiptLog(database, consumer, ownership);
   await attempts.loadOffsets([{ topic, partition: 0, beginning: 0 }]);
 });
 
@@ -293,7 +296,7 @@ describe('receipt log', () => {
       cashMicros: 1_000_000n,
       units: 10n,
     });
-    await postgresReservations(database).reserve([
+    await ownedReservations(database).reserve([
       {
         tenantId: tenant,
         businessLine: 'promo',

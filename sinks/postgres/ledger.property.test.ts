@@ -4,10 +4,10 @@ import type { Posting } from '../../processors/settle/settlements.js';
 import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from './ledger.js';
-import { postgresReservations } from './reservations.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 /** The ledger in a few lines, one message at a time: what the set-based functions must come to. */
 class Model {
@@ -148,7 +148,7 @@ const run = async (batches: readonly (readonly (Reserve | Settle)[])[]): Promise
   const tenant = tenantId(`t${runs}`);
   const topic = `feedback.${runs}`;
   const ledger = postgresLedger(database);
-  const reservations = postgresReservations(database);
+  const reservations = ownedReservations(database);
   const settlements = postgresSettlements(database, 'settle');
   const model = new Model();
   for (const line of LINES) {

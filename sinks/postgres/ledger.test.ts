@@ -7,10 +7,10 @@ import type { Posting, PostingSlice, Settlements } from '../../processors/settle
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from './ledger.js';
 import { postgresOwnReservations } from './own-reservations.js';
-import { postgresReservations } from './reservations.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 const DAY = 86_400_000;
@@ -26,7 +26,7 @@ let tests = 0;
 
 beforeAll(async () => {
   database = await freshDatabase();
-  reservations = postgresReservations(database);
+  reservations = ownedReservations(database);
   settlements = postgresSettlements(database, 'settle');
   ledger = postgresLedger(database);
 });

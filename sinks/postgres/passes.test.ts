@@ -3,10 +3,11 @@ import type { PassRequest, Passes } from '../../processors/reentry/passes.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAttempts } from './attempts.js';
 import { postgresLedger } from './ledger.js';
+import { partitionOwnership } from './partition-ownership.js';
 import { postgresPasses } from './passes.js';
-import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 const DAY = 86_400_000;
@@ -30,7 +31,11 @@ beforeEach(async () => {
   const consumer = `attempts-${tests}`;
   feedback = { topic: `feedback.${tests}`, partition: 0 };
   attempts = postgresAttempts(database, consumer);
-  passes = postgresPasses(database, consumer);
+  const ownership = partitionOwnership(database);
+  await ownership.takeOver(
+    [0, 1].map((partition) => ({ topic: 'again.budget-reserve.p1', partition })),
+  );
+  passes = postgresPasses(database, consumer, ownership);
   await attempts.loadOffsets([{ ...feedback, beginning: 0 }]);
   await attempts.caughtUp([feedback], NOON);
 });
@@ -65,7 +70,7 @@ const reserve = async (n: number, generation = 0, createdAt = NOON): Promise<voi
     cashMicros: 100n,
     units: 1n,
   });
-  const [decision] = await postgresReservations(database).reserve([
+  const [decision] = await ownedReservations(database).reserve([
     {
       tenantId: tenant,
       businessLine: 'promo',

@@ -3,6 +3,7 @@ import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
 import { postgresAttempts } from './attempts.js';
 import { dayOf } from './days.js';
+import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
 /** As processors/reentry/passes.ts has it, with what each field means. */
@@ -27,12 +28,12 @@ interface Answer {
 
 interface Row {
   readonly place: number;
-  readonly kind: Exclude<Answer['kind'], 'early'>;
+  readonly outcome: Exclude<Answer['kind'], 'early'>;
 }
 
 const ADMIT = {
   name: 'admit-passes',
-  text: 'select * from admit_passes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)',
+  text: 'select * from admit_passes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)',
 };
 
 /** What is early goes to the end of its topic and is asked about again: not in a circle as fast as Kafka turns. */
@@ -59,7 +60,11 @@ const parameters = (batch: readonly Request[]): readonly string[] => [
  * Who may come back in: one call of admit_passes() a batch.
  * @param attemptsConsumer the consumer name that postgresAttempts has: the message index that is waited for
  */
-export const postgresPasses = (database: Database, attemptsConsumer: string) => {
+export const postgresPasses = (
+  database: Database,
+  attemptsConsumer: string,
+  ownership: PartitionOwnership,
+) => {
   const attempts = postgresAttempts(database, attemptsConsumer);
 
   /** What was parked before was never past anything: only replays and redrives wait for the index. */
@@ -80,16 +85,26 @@ export const postgresPasses = (database: Database, attemptsConsumer: string) => 
   };
 
   return {
+    takeOver: ownership.takeOver,
+
     async admit(batch: readonly Request[]): Promise<readonly Answer[]> {
       const waits = await early(batch);
       const asked = batch.filter((_, index) => waits[index] === false);
-      const rows = asked.length === 0 ? [] : await database.query<Row>(ADMIT, parameters(asked));
+      const rows =
+        asked.length === 0
+          ? []
+          : stillOwned(
+              await database.query<Row>(ADMIT, [
+                ...ownership.parameters(asked.map(({ at }) => at)),
+                ...parameters(asked),
+              ]),
+            );
       let next = 0;
       return waits.map((wait): Answer => {
         if (wait) return { kind: 'early' };
         const row = rows[next++];
         if (row === undefined) throw new Error('fewer passes were answered than asked for');
-        return { kind: row.kind };
+        return { kind: row.outcome };
       });
     },
   };

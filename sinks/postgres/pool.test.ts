@@ -6,9 +6,9 @@ import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from './ledger.js';
 import { migrate } from './migrate.js';
 import { openDatabase } from './pool.js';
-import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { ownedReservations } from './testing/owned-reservations.js';
 
 let database: FreshDatabase;
 beforeAll(async () => {
@@ -138,7 +138,7 @@ test('a reservation cut off by the server is made once when it is asked again', 
     cashCapMicros: null,
   }));
   try {
-    const reservations = postgresReservations(own);
+    const reservations = ownedReservations(own);
     const ended = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
     for (let round = 0; round < 5; round += 1) {
       const [outcome] = await Promise.allSettled([

@@ -10,6 +10,7 @@ import type {
 import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
 import { postgresAttempts } from './attempts.js';
+import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
 /** As processors/receipts/receipt-log.ts has it, with what each field means. */
@@ -23,7 +24,7 @@ interface Question {
 
 interface Row {
   readonly place: number;
-  readonly kind: 'unknown_attempt' | 'first' | 'again' | 'already';
+  readonly outcome: 'unknown_attempt' | 'first' | 'again' | 'already';
   readonly attempt: StoredAttempt | null;
 }
 
@@ -108,7 +109,7 @@ type Answer =
 
 const DECIDE = {
   name: 'decide-receipts',
-  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)',
+  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)',
 };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -125,14 +126,21 @@ const provider = (question: Question): string | null =>
  * Decides receipts once each: one call of decide_receipts() a batch.
  * @param attemptsConsumer the consumer name that postgresAttempts has
  */
-export const postgresReceiptLog = (database: Database, attemptsConsumer: string) => {
+export const postgresReceiptLog = (
+  database: Database,
+  attemptsConsumer: string,
+  ownership: PartitionOwnership,
+) => {
   const attempts = postgresAttempts(database, attemptsConsumer);
   return {
+    takeOver: ownership.takeOver,
+
     async decide(batch: readonly Question[]): Promise<readonly Answer[]> {
       // Before the look-up: what is stored after this time may be missed by it, what was stored before cannot.
       const passed = await attempts.passed();
       const references = batch.map(({ attempt }) => known(attempt));
       const rows = await database.query<Row>(DECIDE, [
+        ...ownership.parameters(batch.map(({ at }) => at)),
         textArray(batch.map(({ at }) => at.topic)),
         numberArray(batch.map(({ at }) => at.partition)),
         numberArray(batch.map(({ at }) => at.offset)),
@@ -145,7 +153,7 @@ export const postgresReceiptLog = (database: Database, attemptsConsumer: string)
         plainArray(batch.map(({ transition }) => transition)),
         passed === null ? null : new Date(passed).toISOString(),
       ]);
-      return rows.map(({ kind, attempt }): Answer => {
+      return stillOwned(rows).map(({ outcome: kind, attempt }): Answer => {
         if (kind === 'unknown_attempt') return { kind, passed };
         if (attempt === null) throw new PipelineError('defect', `${kind} without its attempt`);
         return { kind, attempt: attemptOf(attempt) };

@@ -4,6 +4,7 @@ import { PipelineError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
 import { dayOf, reservationDays } from './days.js';
+import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
 /** As processors/budget-reserve/reservations.ts has it, with what each field means. */
@@ -40,7 +41,7 @@ interface Row {
 
 const RESERVE = {
   name: 'reserve',
-  text: 'select * from reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
+  text: 'select * from reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)',
 };
 
 /** Places from 1 of distinct things, in order of first use. */
@@ -57,7 +58,10 @@ class Places<T> {
   }
 }
 
-const parameters = (batch: readonly Request[]): readonly unknown[] => {
+const parameters = (
+  batch: readonly Request[],
+  ownership: PartitionOwnership,
+): readonly unknown[] => {
   const accounts = new Places<Request>();
   const sources = new Places<Coordinates>();
   const account: number[] = [];
@@ -71,8 +75,8 @@ const parameters = (batch: readonly Request[]): readonly unknown[] => {
     textArray(accounts.values.map(({ tenantId }) => tenantId)),
     textArray(accounts.values.map(({ businessLine }) => businessLine)),
     textArray(accounts.values.map(({ currency }) => currency)),
-    textArray(sources.values.map(({ topic }) => topic)),
-    numberArray(sources.values.map(({ partition }) => partition)),
+    // In the order of their places.
+    ...ownership.parameters(sources.values),
     numberArray(account),
     numberArray(source),
     numberArray(batch.map(({ at }) => at.offset)),
@@ -135,7 +139,7 @@ const dayIsGone = (error: unknown): boolean =>
   error.cause.constraint === undefined;
 
 /** Direct mode of the ledger: one call of reserve() a batch, a row a message. */
-export const postgresReservations = (database: Database) => {
+export const postgresReservations = (database: Database, ownership: PartitionOwnership) => {
   const days = reservationDays(database);
 
   const ask = async (asked: readonly Request[]): Promise<readonly Decision[]> => {
@@ -145,8 +149,8 @@ export const postgresReservations = (database: Database) => {
       units,
     }));
     // Only what differs from "reserved as asked" comes back.
-    for (const row of await database.query<Row>(RESERVE, parameters(asked)))
-      decisions[row.place - 1] = decisionOf(row);
+    const rows = await database.query<Row>(RESERVE, parameters(asked, ownership));
+    for (const row of stillOwned(rows)) decisions[row.place - 1] = decisionOf(row);
     return decisions;
   };
 
@@ -171,6 +175,8 @@ export const postgresReservations = (database: Database) => {
   };
 
   return {
+    takeOver: ownership.takeOver,
+
     async reserve(batch: readonly Request[]): Promise<readonly Decision[]> {
       try {
         return await reserve(batch);

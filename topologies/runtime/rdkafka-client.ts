@@ -27,6 +27,9 @@ export const isTimeOut = (error: unknown): boolean => {
 /** By the client before it is sent, or by the broker: a record, or a batch, is larger than its topic takes. */
 export const isTooLarge = (error: unknown): boolean =>
   (error as Partial<LibrdKafkaError>).code === ERRORS.ERR_MSG_SIZE_TOO_LARGE;
+/** The group has forgotten this member. */
+export const isUnknownMember = (error: unknown): boolean =>
+  (error as Partial<LibrdKafkaError>).code === ERRORS.ERR_UNKNOWN_MEMBER_ID;
 export const isAssign = (error: unknown): boolean =>
   (error as Partial<LibrdKafkaError> | undefined)?.code === ERRORS.ERR__ASSIGN_PARTITIONS;
 export const isRevoke = (error: unknown): boolean =>

@@ -6,6 +6,7 @@ import {
   countingTopics,
   testTask,
 } from '../testing/counting.js';
+import { expelMembers } from '../testing/group-wire.js';
 import { TestKafka, eventually } from '../testing/kafka.js';
 import { ChangelogReader } from './changelog-reader.js';
 import { ConsumerClient } from './rdkafka-client.js';
@@ -20,7 +21,10 @@ const running: { task: Task; done: Promise<void> }[] = [];
 let scenes = 0;
 
 /** Topics and a group of a test's own, and tasks over them. */
-const scene = async (ask: () => Promise<void> = () => Promise.resolve()) => {
+const scene = async (
+  ask: () => Promise<void> = () => Promise.resolve(),
+  takeOver?: Parameters<typeof countingStages>[1],
+) => {
   scenes += 1;
   const prefix = `${kafka.prefix}${scenes.toString()}.`;
   const topics = countingTopics(prefix);
@@ -30,10 +34,11 @@ const scene = async (ask: () => Promise<void> = () => Promise.resolve()) => {
     Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }));
   return {
     topics,
+    group: `${kafka.prefix}rule${scenes.toString()}`,
     events,
     start: (options: Partial<TestTaskOptions> = {}): Task => {
       const task = testTask(
-        countingStages(topics),
+        countingStages(topics, takeOver),
         { ask },
         {
           client: kafka.client,
@@ -150,6 +155,63 @@ test('rule 15: facts are gathered before the transaction begins', async () => {
   expect(order.slice(0, 2)).toEqual(['gather', 'begin']);
   await stopAll();
 });
+
+test('rule 18: partitions are taken over before their first record is gathered, and again after a gather that failed', async () => {
+  const order: string[] = [];
+  let failures = 1;
+  const { start, write, counts } = await scene(
+    () => {
+      order.push('gather');
+      failures -= 1;
+      return failures < 0
+        ? Promise.resolve()
+        : Promise.reject(new PipelineError('postgres_unavailable', 'no answer'));
+    },
+    (partitions) => {
+      order.push(`take over ${partitions.map(({ partition }) => partition).join(' ')}`);
+      return Promise.resolve();
+    },
+  );
+  const task = start();
+  await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+  await write(['a'], 0);
+  await eventually('its count', async () => (await counts()).length === 1);
+  await write(['b'], 0);
+  await eventually('the second', async () => (await counts()).length === 2);
+  expect(order).toEqual(['take over 0', 'gather', 'take over 0', 'gather', 'gather']);
+  await stopAll();
+});
+
+test.each(['classic', 'consumer'] as const)(
+  'rule 18: a member that its %s group has forgotten takes over, is not believed, and gathers nothing before it has joined again',
+  async (protocol) => {
+    const order: string[] = [];
+    let forgotten: () => Promise<unknown> = () => Promise.resolve();
+    const { start, write, counts, group, events } = await scene(
+      () => {
+        order.push('gather');
+        return Promise.resolve();
+      },
+      async () => {
+        order.push('take over');
+        await forgotten();
+      },
+    );
+    const task = start({ protocol });
+    await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+    forgotten = () => {
+      forgotten = () => Promise.resolve();
+      return expelMembers(kafka.brokers, group, protocol);
+    };
+    await write(['a'], 0);
+    await eventually('its count', async () => (await counts()).length === 1);
+    expect(order.slice(0, 2)).toEqual(['take over', 'take over']);
+    expect(order.slice(-1)).toEqual(['gather']);
+    expect(events.filter(({ kind }) => kind === 'aborted')).not.toEqual([]);
+    expect(await counts()).toEqual(['a:0:1']);
+    await stopAll();
+  },
+);
 
 test('what cannot be decided or read is buried with its coordinates, and stops nobody', async () => {
   const { start, write, counts, letters, topics } = await scene();

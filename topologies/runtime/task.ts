@@ -97,6 +97,8 @@ export class Task implements SessionOwner {
   /** Restored and not yet asked what a former owner left open. */
   private readonly fresh = new Set<Shard>();
   private readonly topics: ReadonlyMap<string, Topic<unknown>>;
+  /** Taken over in stores outside Kafka, under this assignment epoch (rule 18). */
+  private readonly takenOver = new Map<PartitionId, number>();
   private answers: Answered[] = [];
   private readonly callsOf = new Map<PartitionId, number>();
   private callsUnderWay = 0;
@@ -201,6 +203,7 @@ export class Task implements SessionOwner {
       if (shard === undefined) continue;
       this.shards.delete(shard.id);
       this.fresh.delete(shard);
+      this.takenOver.delete(shard.id);
     }
   }
 
@@ -270,6 +273,7 @@ export class Task implements SessionOwner {
   }
 
   private async transact(batch: Batch, ticking: boolean): Promise<void> {
+    if (!(await this.takeOver(batch))) return;
     const started = performance.now();
     const answers = this.answers;
     this.answers = [];
@@ -303,6 +307,8 @@ export class Task implements SessionOwner {
       }
     } catch (error) {
       this.putBack(run, answers);
+      // A request without an answer may still arrive: not before we have asked again, and been told otherwise.
+      for (const id of batch.epochs.keys()) this.takenOver.delete(id);
       throw error;
     }
     if (run.writes.length === 0 && next.size === 0) {
@@ -325,6 +331,33 @@ export class Task implements SessionOwner {
     this.start(run.calls);
     await this.afterCommit(run);
     await this.defer(deferrals);
+  }
+
+  /**
+   * Rule 18. First the stores outside Kafka are told that these partitions are ours; then a transaction that changes
+   * nothing asks the group, which takes it from its members only. Whoever told the stores and was refused has taken
+   * nothing that it will use; who was accepted has had the partitions ever since they were assigned to it, and a former
+   * owner reserves nothing any more.
+   * @returns false: the group has forgotten us, and reading starts again
+   */
+  private async takeOver(batch: Batch): Promise<boolean> {
+    const stages = this.options.stages.filter(
+      ({ definition }) => definition.processor.takeOver !== undefined,
+    );
+    const epochs = new Map(
+      [...batch.epochs].filter(([id, epoch]) => this.takenOver.get(id) !== epoch),
+    );
+    if (stages.length === 0 || epochs.size === 0) return true;
+    const partitions = [...epochs.keys()].flatMap((id) => {
+      const shard = this.shards.get(id);
+      return shard === undefined ? [] : [{ topic: shard.topic, partition: shard.partition }];
+    });
+    for (const { definition, ports } of stages)
+      await definition.processor.takeOver?.(partitions, ports);
+    const outcome = await this.session.commit({ touched: epochs, next: [], writes: [] });
+    if (outcome === 'aborted') return false;
+    for (const [id, epoch] of epochs) this.takenOver.set(id, epoch);
+    return true;
   }
 
   private newRun(): ChainRun {

@@ -172,6 +172,27 @@ describe.each(PROTOCOLS)('a session of a %s group', (protocol) => {
     await closeAll();
   });
 
+  test('rule 8: who was forgotten does not take the offsets of who came after it for its own commit’s', async () => {
+    const { session, group, write, outputs, seen } = await scene();
+    await write(['a', 'b'], 0);
+    const one = await session(0, protocol);
+    const batch = await one.collect(2);
+    const producer = producerOf(one.session);
+    // Sent, and lost on the way; then this worker is frozen past its session, and its successor does the work.
+    Object.assign(producer, {
+      commit: async () => {
+        expect(await expelMembers(kafka.brokers, group, protocol)).toBe(1);
+        const two = await session(1, protocol);
+        const same = await two.collect(2);
+        expect(await two.session.commit(unitOf(same, outputs(['A', 'B'])))).toBe('committed');
+        throw timedOut();
+      },
+    });
+    expect(await one.session.commit(unitOf(batch, outputs(['zombie'])))).toBe('aborted');
+    expect(await seen()).toEqual(['A', 'B']);
+    await closeAll();
+  });
+
   test('rule 8: a commit that never arrived is ended by the new producer, and its batch read again', async () => {
     const { session, write, outputs, seen } = await scene();
     await write(['a', 'b'], 0);

@@ -21,6 +21,7 @@ import {
   isRevoke,
   isTimeOut,
   isTooLarge,
+  isUnknownMember,
 } from './rdkafka-client.js';
 
 export type GroupProtocol = 'classic' | 'consumer';
@@ -102,6 +103,8 @@ const grace = (): Promise<null> =>
       resolve(null);
     }, GRACE_MS),
   );
+/** Between asking the group whether we are a member, where its answer said neither. */
+const MEMBER_PAUSE_MS = 200;
 /** The first is followed by what the cluster says; one more may have been decided before. */
 const MAX_SIZE_REFUSALS = 3;
 
@@ -385,26 +388,59 @@ export class TransactionSession {
   ): Promise<Outcome> {
     this.owner.onEvent({ kind: 'unclear', error });
     await this.renewProducer();
-    if (!maybe) return this.rewound();
-    const moved = offsets.filter(
-      (one) => this.assignment.position(partitionId(one))?.offset !== one.offset,
+    if (!maybe || offsets.length === 0) return this.rewound();
+    const stored = new Map(
+      (await this.insist(() => this.consumer.committed(offsets, 5_000))).map((one) => [
+        partitionId(one),
+        one.offset,
+      ]),
     );
-    if (moved.length > 0) {
-      const stored = new Map(
-        (await this.insist(() => this.consumer.committed(moved, 5_000))).map((one) => [
-          partitionId(one),
-          one.offset,
-        ]),
-      );
-      if (moved.every((one) => stored.get(partitionId(one)) === one.offset)) {
-        this.assignment.moved(offsets);
-        return 'committed';
-      }
-    } else {
-      // Offsets do not tell: only the changelog knows (rule 5).
+    const position = (one: PartitionOffset): number =>
+      this.assignment.position(partitionId(one))?.offset ?? one.offset;
+    const ours = await this.stillMember(
+      offsets.map((one) => ({ ...one, offset: stored.get(partitionId(one)) ?? position(one) })),
+    );
+    // Whatever is stored may be another's; what we hold is refused, and goes when we hear that the partitions are lost.
+    if (ours === 'no') return this.rewound();
+    const moved = offsets.filter((one) => position(one) !== one.offset);
+    const tookPlace =
+      moved.length > 0 && moved.every((one) => stored.get(partitionId(one)) === one.offset);
+    if (tookPlace) this.assignment.moved(offsets);
+    if (tookPlace && ours === 'yes') return 'committed';
+    // Offsets do not tell: only the changelog knows (rule 5).
+    if (moved.length === 0 || ours === 'unknown')
       await this.insist(() => this.owner.restore(this.assignment.partitions));
-    }
+    // By us or by who came after us: what was claimed is found open, and not begun.
+    if (ours === 'unknown') this.owner.assigned(this.assignment.partitions);
     return this.rewound();
+  }
+
+  /**
+   * Offsets alone do not tell whose commit it was, nor does a changelog: frozen past our session, we find what came
+   * after us, and would make its calls a second time. A transaction that changes nothing asks the group. Where it still
+   * has us as a member nobody else can have had these partitions, for they are handed back in `carryOutRevoke` only.
+   * @param offsets as they are stored
+   */
+  private async stillMember(
+    offsets: readonly PartitionOffset[],
+  ): Promise<'yes' | 'no' | 'unknown'> {
+    const { sessionTimeoutMs, transactionTimeoutMs } = this.options.timing;
+    const end = Date.now() + sessionTimeoutMs;
+    for (;;) {
+      try {
+        await this.producer.begin();
+        await this.sendOffsets(offsets);
+        await this.producer.commit(transactionTimeoutMs);
+        return 'yes';
+      } catch (error) {
+        this.owner.onEvent({ kind: 'unclear', error: asError(error) });
+        await this.renewProducer();
+        if (isUnknownMember(error)) return 'no';
+        // A new generation is heard of in the background; a member that was forgotten is not heard of before it polls.
+        if (Date.now() > end) return 'unknown';
+        await new Promise((resolve) => setTimeout(resolve, MEMBER_PAUSE_MS));
+      }
+    }
   }
 
   private async renewProducer(): Promise<void> {

@@ -67,8 +67,11 @@ export const countingTopics = (prefix: string): CountingTopics => ({
   dead: `${prefix}dead`,
 });
 
-export const countingStages = (topics: CountingTopics): [Stage<Counting['ports']>] => [
-  stage(counting, {
+export const countingStages = (
+  topics: CountingTopics,
+  takeOver?: Processor<Counting>['takeOver'],
+): [Stage<Counting['ports']>] => [
+  stage(takeOver === undefined ? counting : { ...counting, takeOver }, {
     from: { words: { name: topics.words, codec: wordCodec } },
     to: { counts: textTopic(topics.counts) },
     state: { seen: { name: topics.seen, codec: textCodec } },

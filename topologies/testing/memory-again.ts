@@ -22,6 +22,8 @@ export class MemoryPasses implements Passes {
     this.index = index;
   }
 
+  readonly takeOver: Passes['takeOver'] = () => Promise.resolve();
+
   admit: Passes['admit'] = (batch) => Promise.resolve(batch.map((one) => this.one(one)));
 
   private one(asked: PassRequest): PassAnswer {

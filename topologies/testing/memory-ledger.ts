@@ -50,6 +50,9 @@ export class MemoryLedger implements Reservations, OwnReservations {
     }
   }
 
+  /** One owner, who is never forgotten: the simulation has more (simulation/stores.ts). */
+  readonly takeOver: Reservations['takeOver'] = () => Promise.resolve();
+
   readonly reserve: Reservations['reserve'] = (batch) =>
     Promise.resolve(batch.map((one) => this.reserveOne(one)));
 

@@ -135,12 +135,15 @@ export class MemoryReceiptLog implements ReceiptLog {
     return this.passed;
   }
 
+  readonly takeOver: ReceiptLog['takeOver'] = () => Promise.resolve();
+
   readonly decide: ReceiptLog['decide'] = (batch) =>
     Promise.resolve(
       batch.map(({ at, attempt, transition }): ReceiptAnswer => {
-        const row = attempt === null ? undefined : this.attempts.get(attemptKey(attempt));
-        if (attempt === null || row === undefined)
+        const stored = attempt === null ? undefined : this.attempts.get(attemptKey(attempt));
+        if (attempt === null || stored === undefined)
           return { kind: 'unknown_attempt', passed: this.passed };
+        const row = this.advanced(attemptKey(attempt), stored);
         const name = `${attemptKey(attempt)}|${transition}`;
         const before = this.decided.get(name);
         if (before === undefined) {
@@ -151,6 +154,21 @@ export class MemoryReceiptLog implements ReceiptLog {
         return { kind, attempt: before.attempt };
       }),
     );
+
+  /** By transitions that were decided and whose feedback is not stored yet. */
+  private advanced(key: string, stored: AttemptRow): AttemptRow {
+    let row = stored;
+    for (const [name, { attempt }] of this.decided)
+      if (name.startsWith(`${key}|`) && attempt.sequence >= row.sequence)
+        row = {
+          ...stored,
+          state: name.slice(key.length + 1) as AttemptRow['state'],
+          class: null,
+          terminal: true,
+          sequence: attempt.sequence + 1,
+        };
+    return row;
+  }
 
   private advance(key: string, value: DeliveryFeedback): void {
     const name = attemptKey(value);

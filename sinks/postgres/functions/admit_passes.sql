@@ -2,12 +2,13 @@
 -- each question in order. A replay or redrive (release 0) passes only where nothing says that the message is past this
 -- stage in this generation: whatever the ledger has reserved is queued, under way, held or ended. A release was
 -- parked: before budget the ledger itself tells it from a duplicate; after route it holds its money and is its next
--- attempt.
+-- attempt. Where a partition is not the caller's any more nothing is done, and the only row is 'not_the_owner'.
 create or replace function admit_passes(
+  p_owned_topics text[], p_owned_partitions integer[], p_epochs bigint[],
   p_tenants text[], p_messages uuid[], p_generations integer[], p_stages text[], p_releases integer[],
   p_attempts integer[], p_days date[], p_topics text[], p_partitions integer[], p_offsets bigint[],
   p_origin_topics text[], p_origin_partitions integer[], p_origin_offsets bigint[], p_runs text[]
-) returns table (place integer, kind text) language plpgsql
+) returns table (place integer, outcome text) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -18,6 +19,11 @@ declare
   -- Why a question gets no row; null: it gets one, or has one.
   v_kinds text[];
 begin
+  if not owns(p_owned_topics, p_owned_partitions, p_epochs) then
+    return query select 0, 'not_the_owner';
+    return;
+  end if;
+
   select max(day) into v_closed from reservation_days where not attached;
 
   select array_agg(

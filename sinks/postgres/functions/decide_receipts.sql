@@ -1,12 +1,14 @@
 -- Decides each (attempt, transition) once, by the record that brings it first, and answers every question with the
 -- attempt as it stood before its transition. An attempt stands as the attempts table says, advanced by transitions
 -- that were decided but whose feedback may not be stored yet (p_passed: how far the attempts sink has come). Later the
--- table alone is believed: not every decided transition changed something.
+-- table alone is believed: not every decided transition changed something. Where a partition is not the caller's any
+-- more nothing is done, and the only row is 'not_the_owner'.
 create or replace function decide_receipts(
+  p_owned_topics text[], p_owned_partitions integer[], p_epochs bigint[],
   p_topics text[], p_partitions integer[], p_offsets bigint[],
   p_tenants text[], p_messages uuid[], p_generations integer[], p_attempts integer[],
   p_providers text[], p_provider_ids text[], p_transitions text[], p_passed timestamptz
-) returns table (place integer, kind text, attempt jsonb) language plpgsql
+) returns table (place integer, outcome text, attempt jsonb) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -19,6 +21,11 @@ declare
   v_generations integer[];
   v_attempts integer[];
 begin
+  if not owns(p_owned_topics, p_owned_partitions, p_epochs) then
+    return query select 0, 'not_the_owner', null::jsonb;
+    return;
+  end if;
+
   select array_agg(f.tenant_id order by q.place), array_agg(f.message_id order by q.place),
     array_agg(f.generation order by q.place), array_agg(f.attempt order by q.place)
   into v_tenants, v_messages, v_generations, v_attempts

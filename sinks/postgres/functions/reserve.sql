@@ -1,9 +1,10 @@
 -- Reserves a batch: inserts what is new and affordable, debits each account once, and answers what differs from
 -- "reserved as asked". The batch names no message twice (the caller sees to it). Accounts and sources are named once
--- each and referred to by their place, from 1.
+-- each and referred to by their place, from 1. Where a source is not the caller's any more (its epoch is not the one
+-- that is stored) nothing is done, and the only row is 'not_the_owner'.
 create or replace function reserve(
   p_tenants text[], p_lines text[], p_currencies text[],
-  p_topics text[], p_partitions integer[],
+  p_topics text[], p_partitions integer[], p_epochs bigint[],
   p_accounts integer[], p_sources integer[], p_offsets bigint[],
   p_messages uuid[], p_generations integer[], p_days date[],
   p_cash bigint[], p_units integer[], p_cash_caps bigint[], p_units_caps integer[]
@@ -22,6 +23,10 @@ declare
   v_cash bigint[];
   v_pv bigint[];
 begin
+  if not owns(p_topics, p_partitions, p_epochs) then
+    return query select 0, 'not_the_owner', null::bigint, null::integer, null::text, null::integer, null::bigint;
+    return;
+  end if;
   -- In id order, so that two batches never wait for each other. The next statement's snapshot is taken under the
   -- locks: it sees all that other batches reserved on these accounts.
   perform 1

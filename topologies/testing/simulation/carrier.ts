@@ -59,6 +59,8 @@ const MEANING: Readonly<Record<CarrierAnswer, Meaning>> = {
 /** All carriers, with one journal that nobody of ours writes: the witness of what was really asked. */
 export class Carrier {
   readonly journal: Submit[] = [];
+  /** Acceptances that reached a worker. */
+  readonly heard: { readonly call: string; readonly message: string; readonly host: Host }[] = [];
   /** Reports on their way. */
   reportsDue = 0;
   private readonly delivered = new Set<string>();
@@ -80,7 +82,6 @@ export class Carrier {
   }
 
   submit(call: ProviderCall): { readonly outcome: Outcome; readonly afterMs: number } | null {
-    const { tenantId, messageId, generation } = attemptOf(call.routed);
     const key = `${call.provider.name} ${call.idempotencyKey}`;
     const repeated = call.provider.dedupesOnKey && this.delivered.has(key);
     const answer: CarrierAnswer = repeated
@@ -89,7 +90,7 @@ export class Carrier {
     const { outcome, delivers, afterMs = 0, reports = [] } = MEANING[answer];
     this.journal.push({
       reference: call.reference,
-      message: `${tenantId}|${messageId}|${generation.toString()}`,
+      message: messageOf(call),
       answer,
       delivered: delivers && !repeated,
       repeated,
@@ -112,7 +113,13 @@ export class Carrier {
   /** As a worker's adapters call it: begun in time or not at all, timed out at the deadline. */
   async *perform(calls: readonly ProviderCall[], host: Host): AsyncGenerator<ProviderAnswer> {
     const waiting = calls.map((call) => this.call(call, host));
-    for (const one of waiting) yield await one;
+    for (const one of waiting) {
+      const answer = await one;
+      yield answer;
+      // Taken: who asked has it now.
+      if (answer.outcome.kind === 'accepted')
+        this.heard.push({ call: answer.call.reference, message: messageOf(answer.call), host });
+    }
   }
 
   private async call(call: ProviderCall, host: Host): Promise<ProviderAnswer> {
@@ -150,6 +157,11 @@ export class Carrier {
     return { call, outcome, calledAt, answeredAt: time.now };
   }
 }
+
+const messageOf = ({ routed }: ProviderCall): string => {
+  const { tenantId, messageId, generation } = attemptOf(routed);
+  return `${tenantId}|${messageId}|${generation.toString()}`;
+};
 
 const receiptOf = (call: ProviderCall, state: DeliveryState, now: number): ProviderReceipt => ({
   provider: call.provider.name,

@@ -12,7 +12,7 @@ import type { Host } from './host.js';
 import { LATER } from './transactions.js';
 
 /** An idle consumer asks again after this; whatever concerns it wakes it earlier. */
-const IDLE_MS = 500;
+const IDLE_MS = 1_000;
 
 interface Fetching extends TopicPartition {
   position: number;

@@ -7,6 +7,9 @@ import type { SimulatedProcess, VirtualTime } from './virtual-time.js';
 /** Longer than a session: the group has forgotten who was frozen so long. */
 export const FROZEN_MS = 9_000;
 const LATER_MS = 5;
+const SLOW_MS = 1_500;
+/** Longer than partitions that are revoked are waited for (rule 7). */
+const STALL_MS = 11_000;
 
 /** Small numbers that only the seed decides. Seed 0: all the same. */
 export class Latencies {
@@ -141,9 +144,12 @@ export class Host {
         }
         if (fault === 'dies after') this.die();
         if (fault === 'freezes after') this.freeze();
-        time.after(latencies.oneWay() + (fault === 'slow' ? 1_500 : 0), process, () => {
-          resolve(answer);
-        });
+        const delay = fault === 'slow' ? SLOW_MS : fault === 'stalls' ? STALL_MS : 0;
+        if (time.now + delay >= end) giveUp();
+        else
+          time.after(latencies.oneWay() + delay, process, () => {
+            resolve(answer);
+          });
       };
       switch (fault) {
         case 'dies before':
@@ -152,9 +158,13 @@ export class Host {
         case 'request lost':
           giveUp();
           return;
+        case 'request lost, freezes':
+          this.freeze();
+          giveUp();
+          return;
         case 'request late':
           giveUp();
-          time.after(deadlineMs + 2 + latencies.pick(60), time.outside, () => {
+          time.after(deadlineMs + 2 + latencies.pick(400), time.outside, () => {
             try {
               effect();
             } catch {
@@ -175,6 +185,7 @@ export class Host {
         case 'freezes after':
         case 'answer lost':
         case 'slow':
+        case 'stalls':
         case null:
           time.after(latencies.oneWay(), time.outside, arrive);
       }

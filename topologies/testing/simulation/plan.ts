@@ -11,6 +11,7 @@ export const POINTS = [
   'take',
   'redis',
   'ledger',
+  'owner',
   'receipts',
   'settle',
   'call',
@@ -24,10 +25,12 @@ export const POINT_FAULTS = [
   'freezes before',
   'freezes after',
   'request lost',
+  'request lost, freezes',
   'request late',
   'answer lost',
   'refused',
   'slow',
+  'stalls',
 ] as const;
 export type PointFaultKind = (typeof POINT_FAULTS)[number];
 

@@ -13,6 +13,8 @@ export class SimulatedProducer {
   private readonly id: string;
   private readonly timeoutMs: number;
   private who: ProducerIdentity | null = null;
+  /** As librdkafka keeps it: begun, and not known to have ended. */
+  private begun = false;
 
   constructor(broker: Broker, host: Host, settings: ClientSettings) {
     this.broker = broker;
@@ -32,8 +34,10 @@ export class SimulatedProducer {
   }
 
   /** Local in librdkafka; a place to die. */
-  begin(): Promise<unknown> {
-    return this.ask('begin', 2_000, () => undefined);
+  async begin(): Promise<void> {
+    if (this.begun) throw brokerErrors.erroneousState('a transaction is open');
+    await this.ask('begin', 2_000, () => undefined);
+    this.begun = true;
   }
 
   async produce(writes: readonly Write[], deadlineMs: number): Promise<void> {
@@ -60,14 +64,16 @@ export class SimulatedProducer {
     );
   }
 
-  commit(deadlineMs: number): Promise<unknown> {
-    return this.ask('commit', deadlineMs, () =>
+  async commit(deadlineMs: number): Promise<void> {
+    await this.ask('commit', deadlineMs, () =>
       this.broker.transactions.end(this.own(), 'committed'),
     );
+    this.begun = false;
   }
 
-  abort(deadlineMs: number): Promise<unknown> {
-    return this.ask('abort', deadlineMs, () => this.broker.transactions.end(this.own(), 'aborted'));
+  async abort(deadlineMs: number): Promise<void> {
+    await this.ask('abort', deadlineMs, () => this.broker.transactions.end(this.own(), 'aborted'));
+    this.begun = false;
   }
 
   disconnect(): Promise<void> {

@@ -25,6 +25,7 @@ import { Faults, Host, Latencies } from './host.js';
 import type { Plan, PlannedRequest, TimedFault } from './plan.js';
 import { brokenPromises } from './promises.js';
 import { Stores } from './stores.js';
+import { TIMED_OUT } from './transactions.js';
 import { SimulatedProcess, VirtualTime } from './virtual-time.js';
 import { SimulatedWorker, mayStopFor, reasonOf } from './worker.js';
 
@@ -51,6 +52,7 @@ const topics = typedTopics({
   channels: TEST_CONFIG.channels.map(({ name }) => name),
   tenantsWithOwnIngest: [],
 });
+const lane = topics.lane('p1');
 const delivery = { recipientHash: recipientHash('key-of-the-tests-0'), topicPrefix: '' };
 const topologies = [
   intake('p1', topics, delivery),
@@ -69,11 +71,18 @@ const sources = [
   ),
 ];
 
+/** A task and slot: their transactional id, less what a mutation appends to it. */
+const placeOf = (id: string): string => id.replace(/-\d+$/, '');
+
 export interface SimulationOptions {
   /** What breaks the clients of each worker on purpose (mutations.ts). */
   readonly wrap?: (clients: KafkaClients) => KafkaClients;
   /** false: dedupe believes Redis alone (mutations.ts). */
   readonly payersFirst?: boolean;
+  /** false: the ledger reserves for whoever asks (mutations.ts). */
+  readonly owners?: boolean;
+  /** How long it may take to come to rest. */
+  readonly restMs?: number;
   /** Write down what happens: slower. */
   readonly story?: boolean;
 }
@@ -104,6 +113,8 @@ interface Life {
 
 export class Simulation {
   readonly topics = topics;
+  /** Made once: a lane's codecs cost more than a run. */
+  readonly lane = lane;
   readonly time = new VirtualTime(START);
   readonly log = new BrokerLog(PARTITIONS);
   readonly ledger = new MemoryLedger(TEST_CONFIG.tenants);
@@ -116,6 +127,8 @@ export class Simulation {
   /** Workers that live, by number. */
   readonly workers = new Map<number, Life>();
   private readonly story: string[] = [];
+  /** When the last producer of a task and slot was initialised. */
+  private readonly initialisedAt = new Map<string, number>();
   private readonly redis = new MemoryFirstSeen();
   private readonly latencies: Latencies;
   private readonly faults: Faults;
@@ -148,8 +161,17 @@ export class Simulation {
       log,
       groups: this.groups,
       markerMs: this.latencies.marker,
-      ended: (id, how, why, writes, offsets) => {
+      initialised: (id) => {
+        this.initialisedAt.set(placeOf(id), time.now);
+      },
+      ended: (id, how, why, { begunAt, writes, offsets: sent }) => {
+        const place = placeOf(id);
+        if (why === TIMED_OUT && (this.initialisedAt.get(place) ?? 0) > begunAt)
+          this.broken.push(
+            `${place} has a producer again, and a transaction of the one before was left to its time-out`,
+          );
         if (options.story !== true) return;
+        const offsets = [...sent.values()].flat();
         const to = new Map<string, number>();
         for (const { topic } of writes) to.set(topic, (to.get(topic) ?? 0) + 1);
         const wrote = [...to].map(
@@ -183,6 +205,7 @@ export class Simulation {
       ledger: this.ledger,
       receipts: new MemoryReceiptLog(),
       payersFirst: options.payersFirst ?? true,
+      fences: options.owners ?? true,
     });
   }
 
@@ -192,10 +215,11 @@ export class Simulation {
       const last = this.schedule();
       await this.time.run(() => false, START + last + TAIL_MS);
       this.heal();
-      const rested = await this.time.run(() => this.atRest(), this.time.now + REST_MS);
+      const { restMs = REST_MS } = this.options;
+      const rested = await this.time.run(() => this.atRest(), this.time.now + restMs);
       if (!rested)
         this.broken.push(
-          `not at rest ${(REST_MS / 1_000).toString()} s after the last fault: ${this.unrest()}`,
+          `not at rest ${(restMs / 1_000).toString()} s after the last fault: ${this.unrest()}`,
         );
       this.broken.push(...brokenPromises(this, rested));
     } finally {
@@ -260,7 +284,7 @@ export class Simulation {
       channels: [channel],
       ...(content === 1 && { params: { code: 'other' } }),
     });
-    const ingest = topics.lane('p1').ingest.pick();
+    const ingest = this.lane.ingest.pick();
     this.tell(`a producer writes ${idOf(n)}`);
     this.broker.write(
       { topic: ingest.name, partition: null, key, value: ingest.codec.encode(request) },
@@ -292,9 +316,10 @@ export class Simulation {
         break;
       case 'killed':
       case 'killed for good':
-        if (found === undefined) return;
+        // One that is dead already is not started again.
         if (what === 'killed for good' && this.gone.size + 1 < this.plan.workers)
           this.gone.add(worker);
+        if (found === undefined) return;
         found.host.die();
         break;
       case 'frozen':
@@ -388,7 +413,7 @@ export class Simulation {
       this.pendingStarts += 1;
       this.time.after(RESTART_MS, this.time.outside, () => {
         this.pendingStarts -= 1;
-        this.start(number);
+        if (!this.gone.has(number)) this.start(number);
       });
     };
     look();
@@ -429,12 +454,23 @@ export class Simulation {
       }
     }
     const [claim] = this.openClaims();
-    return claim === undefined ? '' : `${claim} is claimed`;
+    return claim === undefined ? this.lag() : `${claim} is claimed`;
+  }
+
+  /** Rule 17: where nothing is left to read none is shown, whatever markers end the topics. */
+  private lag(): string {
+    for (const { worker } of this.workers.values())
+      for (const task of worker.tasks)
+        for (const at of task.partitions) {
+          const lag = task.lag(at) ?? 0;
+          if (lag > 0) return `${task.name} shows a lag of ${lag.toString()} on ${partitionId(at)}`;
+        }
+    return '';
   }
 
   private openClaims(): Set<string> {
     const open = new Set<string>();
-    const { claims, claimsRetry } = topics.lane('p1');
+    const { claims, claimsRetry } = this.lane;
     for (const { key, value } of [claims, claimsRetry].flatMap(({ name }) =>
       this.log.committed(name),
     ))

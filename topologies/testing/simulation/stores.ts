@@ -6,7 +6,7 @@ import type { Settled } from '../../../processors/settle/postings.js';
 import { PipelineError } from '../../../schemas/error.js';
 import type { DeliveryFeedback, MessageRefused } from '../../../schemas/generated/records.js';
 import type { Topic } from '../../../schemas/record.js';
-import { type PartitionId, partitionId } from '../../runtime/raw-record.js';
+import { type PartitionId, type TopicPartition, partitionId } from '../../runtime/raw-record.js';
 import type { Sink } from '../../runtime/sink-task.js';
 import type { MemoryLedger } from '../memory-ledger.js';
 import type { MemoryFirstSeen, MemoryReceiptLog } from '../memory-ports.js';
@@ -19,6 +19,9 @@ type Event = DeliveryFeedback | MessageRefused;
 export class Stores {
   ledgerAway = false;
   private readonly offsets = new Map<PartitionId, number>();
+  /** Epochs of partition_owners. */
+  private readonly owners = new Map<PartitionId, number>();
+  private readonly fences: boolean;
   private readonly payersFirst: boolean;
   private readonly redis: MemoryFirstSeen;
   private readonly ledger: MemoryLedger;
@@ -29,7 +32,9 @@ export class Stores {
     readonly ledger: MemoryLedger;
     readonly receipts: MemoryReceiptLog;
     readonly payersFirst: boolean;
+    readonly fences: boolean;
   }) {
+    this.fences = parts.fences;
     this.payersFirst = parts.payersFirst;
     this.redis = parts.redis;
     this.ledger = parts.ledger;
@@ -63,22 +68,63 @@ export class Stores {
   }
 
   reservations(host: Host): Reservations {
+    const { takeOver, mustOwn } = this.ownership(host);
     return {
-      reserve: (batch) =>
-        this.ask(host, 'ledger', () => {
-          this.mustBeThere();
+      takeOver,
+      reserve: (batch) => {
+        const owned = mustOwn(batch);
+        return this.ask(host, 'ledger', () => {
+          owned();
           return this.ledger.reserve(batch);
-        }),
+        });
+      },
     };
   }
 
   receiptLog(host: Host): ReceiptLog {
+    const { takeOver, mustOwn } = this.ownership(host);
     return {
-      decide: (batch) =>
-        this.ask(host, 'receipts', () => {
-          this.mustBeThere();
+      takeOver,
+      decide: (batch) => {
+        const owned = mustOwn(batch);
+        return this.ask(host, 'receipts', () => {
+          owned();
           return this.receipts.decide(batch);
-        }),
+        });
+      },
+    };
+  }
+
+  /** partition_owners, and what one worker knows of it. */
+  private ownership(host: Host): {
+    readonly takeOver: Reservations['takeOver'];
+    /** What a request says goes with it, however late it arrives. */
+    readonly mustOwn: (records: readonly { readonly at: TopicPartition }[]) => () => void;
+  } {
+    const epochs = new Map<PartitionId, number>();
+    return {
+      takeOver: async (partitions) => {
+        const ids = partitions.map(partitionId);
+        const taken = await this.ask(host, 'owner', () => {
+          this.mustBeThere();
+          return ids.map((id) => {
+            const epoch = (this.owners.get(id) ?? 0) + 1;
+            this.owners.set(id, epoch);
+            return epoch;
+          });
+        });
+        for (const [index, id] of ids.entries()) epochs.set(id, taken[index] ?? 0);
+      },
+      mustOwn: (records) => {
+        const asked = new Map(
+          records.map(({ at }) => [partitionId(at), epochs.get(partitionId(at))] as const),
+        );
+        return () => {
+          this.mustBeThere();
+          if (this.fences && [...asked].some(([id, epoch]) => this.owners.get(id) !== epoch))
+            throw new PipelineError('ownership_lost', 'simulated: another has taken over');
+        };
+      },
     };
   }
 
@@ -130,7 +176,8 @@ export class Stores {
     return await host.request<T>({
       point,
       effect,
-      deadlineMs: 2_000,
+      // As sinks/postgres/pool.ts and sinks/redis have them.
+      deadlineMs: point === 'redis' ? 2_000 : 15_000,
       timedOut: unavailable,
       refused: unavailable,
     });

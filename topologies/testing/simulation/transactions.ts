@@ -6,6 +6,7 @@ import type { Groups } from './groups.js';
 import type { VirtualTime } from './virtual-time.js';
 
 interface Transaction {
+  readonly begunAt: number;
   readonly spans: Map<PartitionId, { readonly log: PartitionLog; readonly span: Span }>;
   readonly offsets: Map<string, PartitionOffset[]>;
   readonly writes: Write[];
@@ -24,6 +25,8 @@ export interface ProducerIdentity {
   readonly epoch: number;
 }
 
+export const TIMED_OUT = 'it timed out';
+
 /** "Not now": the coordinator still ends the transaction before (CONCURRENT_TRANSACTIONS); clients ask again. */
 export const LATER = Symbol('later');
 
@@ -34,12 +37,12 @@ export interface CoordinatorOptions {
   /** How long a marker takes to land. */
   readonly markerMs: () => number;
   readonly stableMoved: (log: PartitionLog) => void;
+  readonly initialised: (id: string) => void;
   readonly ended: (
     id: string,
     how: 'committed' | 'aborted',
     why: string,
-    writes: readonly Write[],
-    offsets: readonly PartitionOffset[],
+    transaction: Pick<Transaction, 'begunAt' | 'writes' | 'offsets'>,
   ) => void;
 }
 
@@ -60,6 +63,7 @@ export class TransactionCoordinator {
     const found = this.ids.get(id);
     if (found === undefined) {
       this.ids.set(id, { epoch: 0, timeoutMs, current: null });
+      this.options.initialised(id);
       return { id, epoch: 0 };
     }
     if (found.current !== null) {
@@ -71,6 +75,7 @@ export class TransactionCoordinator {
     }
     found.epoch += 1;
     found.timeoutMs = timeoutMs;
+    this.options.initialised(id);
     return { id, epoch: found.epoch };
   }
 
@@ -138,6 +143,7 @@ export class TransactionCoordinator {
     const found = this.mine(who);
     if (found.current === null) {
       const begun: Transaction = {
+        begunAt: this.options.time.now,
         spans: new Map(),
         offsets: new Map(),
         writes: [],
@@ -148,7 +154,7 @@ export class TransactionCoordinator {
       this.options.time.after(found.timeoutMs + 1_000, this.options.time.outside, () => {
         if (found.current !== begun || begun.state !== 'ongoing') return;
         found.epoch += 1;
-        this.finish(who.id, found, begun, 'aborted', 'it timed out');
+        this.finish(who.id, found, begun, 'aborted', TIMED_OUT);
       });
       return begun;
     }
@@ -164,7 +170,7 @@ export class TransactionCoordinator {
   ): void {
     const { time, groups, markerMs, stableMoved, ended } = this.options;
     transaction.state = how === 'committed' ? 'committing' : 'aborting';
-    ended(id, how, why, transaction.writes, [...transaction.offsets.values()].flat());
+    ended(id, how, why, transaction);
     let left = transaction.spans.size + transaction.offsets.size;
     const landed = (): void => {
       left -= 1;

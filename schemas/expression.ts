@@ -4,9 +4,8 @@ import { PipelineError, asError } from './error.js';
 import { expressionTypes } from './expression-types.js';
 import type { RecordName } from './record-types.js';
 
-/** What an expression may name. A record's fields are checked; `any` is a record or null. */
-export type VariableType =
-  'int' | 'string' | { readonly record: RecordName } | { readonly any: RecordName };
+/** What an expression may name. A record's fields are checked. */
+export type VariableType = 'int' | 'string' | { readonly record: RecordName };
 
 /** A condition in CEL (https://cel.dev), compiled once. */
 export interface Expression<Names extends string> {
@@ -50,16 +49,8 @@ export const compileExpression = <Names extends string>(
         convert: (value: unknown) => (typeof value === 'number' ? BigInt(value) : value),
       };
     if (type === 'string') return { name, type: 'string', convert: (value: unknown) => value };
-    if ('record' in type) {
-      const { name: record, convert } = types.of(type.record);
-      return { name, type: record, convert };
-    }
-    const { convert } = types.of(type.any);
-    return {
-      name,
-      type: 'dyn',
-      convert: (value: unknown) => (value === null ? null : convert(value)),
-    };
+    const { name: record, convert } = types.of(type.record);
+    return { name, type: record, convert };
   });
   const environment = withFunctions(new Environment());
   for (const { name, fields } of types.records())

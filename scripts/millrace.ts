@@ -12,6 +12,7 @@ import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
+import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
 import { status } from './commands/status.js';
@@ -68,6 +69,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       rebuildInflux(cli),
     ),
   );
+  root.addCommand(replay(cli));
   root.addCommand(transactions(cli));
   root.addCommand(actions(cli));
   return root;

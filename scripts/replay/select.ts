@@ -1,0 +1,37 @@
+import type { AgainStage } from '../../topologies/topic-names.js';
+import type { Returning } from '../../topologies/reenter.js';
+import { Tally } from './figures.js';
+import type { Select } from './selection.js';
+import { requestIn, returning } from './source.js';
+import type { Where } from './where.js';
+
+/** Replay: every message of the range for which --where holds. */
+export const replaySelect =
+  (to: AgainStage, where: Where): Select =>
+  (batch) => {
+    const chosen: Returning[] = [];
+    const stay = new Tally();
+    let unanswered: string | undefined;
+    for (const record of batch) {
+      const request = requestIn(record);
+      const back = request === null ? null : returning(record, to);
+      if (request === null || back === null) {
+        stay.add('unreadable');
+        continue;
+      }
+      const { at, key, timestamp, decoded } = record;
+      const value = decoded.is === 'Unreadable' ? null : decoded.value;
+      const judgement = where({ at, key, timestamp, record: value, request });
+      if (judgement === 'yes') chosen.push(back);
+      else if (judgement === 'no') stay.add('filtered');
+      else {
+        stay.add('unanswered');
+        unanswered ??= judgement.unanswered;
+      }
+    }
+    return Promise.resolve({
+      returning: chosen,
+      stay: stay.figures,
+      ...(unanswered !== undefined && { unanswered }),
+    });
+  };

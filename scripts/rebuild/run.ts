@@ -7,6 +7,8 @@ import type { Cli } from '../cli/cli.js';
 import { NotNow, UsageError } from '../cli/exit.js';
 import { interruptible } from '../cli/interruption.js';
 import type { Decoded } from '../read/decoded.js';
+import { sum } from '../replay/figures.js';
+import type { Figures } from '../replay/figures.js';
 import { pass } from './pass.js';
 import type { Span } from './spans.js';
 import { sizeOf } from './spans.js';
@@ -21,9 +23,6 @@ export interface RebuildOptions {
   readonly dir: string;
   readonly json?: true;
 }
-
-/** Counts by name; what was read is in exactly one of them. */
-export type Figures = Readonly<Record<string, number>>;
 
 export interface Rebuild {
   readonly command: string;
@@ -55,12 +54,6 @@ interface Progress {
   readonly left: readonly Span[];
   readonly figures: Figures;
 }
-
-const sum = (a: Figures, b: Figures): Figures => {
-  const all: Record<string, number> = { ...a };
-  for (const [name, count] of Object.entries(b)) all[name] = (all[name] ?? 0) + count;
-  return all;
-};
 
 /**
  * Compares a store with the topics, and with --apply writes what it lacks.

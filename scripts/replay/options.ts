@@ -28,3 +28,18 @@ export const recoveryOptions = (command: Command): Command =>
     .option('--apply', 'do it; default: only read and count')
     .option('--run, --resume <id>', 'go on with a run that was interrupted or failed', runId)
     .option('--json', 'machine-readable');
+
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** 90s, 15m, 24h, 7d, in milliseconds. */
+export const duration = (text: string): number => {
+  const [, amount, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  if (amount === undefined || unit === undefined)
+    throw new InvalidArgumentError('a duration such as 90s, 15m, 24h, 7d.');
+  return Number(amount) * (UNITS[unit] ?? 0);
+};

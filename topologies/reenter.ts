@@ -14,7 +14,7 @@ import { TakenOffsets } from './taken-offsets.js';
 import { type ClientSettings, ProducerClient } from './runtime/rdkafka-client.js';
 import type { Write } from './runtime/raw-record.js';
 import { groupOf } from './runtime/worker.js';
-import { AGAIN_STAGES, topicNames, type AgainStage } from './topic-names.js';
+import { AGAIN_STAGES, topicNames, type AgainStage, type TopicNames } from './topic-names.js';
 
 const DEADLINE_MS = 10_000;
 const TRANSACTION_MS = 30_000;
@@ -79,11 +79,13 @@ export class ReentryProducer {
   private readonly run: ReentryRun;
   private readonly producer: ProducerClient;
   private readonly taken: TakenOffsets;
+  private readonly names: TopicNames;
 
   private constructor(options: ReentryOptions, run: ReentryRun) {
     this.options = options;
     this.run = run;
     this.taken = new TakenOffsets(options);
+    this.names = topicNames(options.prefix);
     this.producer = new ProducerClient({
       ...options.client,
       'transactional.id': groupOf(options.prefix, `run.${run.runId}`),
@@ -134,11 +136,11 @@ export class ReentryProducer {
   }
 
   private write(record: Returning): Write {
-    const { codecs, prefix } = this.options;
+    const { codecs } = this.options;
     const { runId, startedAt, reason } = this.run;
     const { releaseNo = 0 } = record;
     const { stage, key, generation, value } = returned(record, this.run.generation);
-    const topic = topicNames(prefix).again(stage, record.lane);
+    const topic = this.names.again(stage, record.lane);
     return {
       topic,
       partition: null,

@@ -200,6 +200,29 @@ describe('millrace replay', () => {
     expect(said.err).toMatch(/ingest\.p1\/\d\/\d+: no such overload/);
   }, 60_000);
 
+  test('what was refused stays refused: a duplicate under a messageId of its own is never delivered', async () => {
+    const topic = installation.names.ingest('p2');
+    const { encode } = installation.codecs.of('MessageRequest', topic);
+    const both = [requestOf({ idempotencyKey: 'twin' }), requestOf({ idempotencyKey: 'twin' })];
+    await writeAll(
+      installation,
+      both.map((value) => ({ topic, partition: 0, key: 'one', value: encode(value) })),
+    );
+    const before = ends(0) + 1;
+    const refused = (): number => outcomes.refused.length;
+    await outcomes.until('both to end', () => refused() === 1 && ends(0) === before);
+    const { figures, outcome } = reportOf(
+      await millrace(
+        ...['replay', '--from', 'ingest.p2', '--since', '1h'],
+        ...['--reason', 'a test', '--apply', '--json'],
+      ),
+    );
+    expect(figures).toMatchObject({ read: 2, refused: 1, written: 1 });
+    expect(outcome).toMatchObject({ lookedAt: true, letIn: 0, alreadyDone: 1 });
+    expect(ends(0)).toBe(before);
+    expect(refused()).toBe(1);
+  }, 90_000);
+
   test('what its own stage has not taken is to come by itself: left out and counted', async () => {
     await worker.stop();
     const traffic = await Traffic.open(installation);

@@ -1,8 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfigFolder } from '../../schemas/config-files.js';
 import type { BreakerLevel, MessageRequest } from '../../schemas/generated/records.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
@@ -78,7 +77,7 @@ const GOLD_BY_EMAIL = `
 highValueTiers: [gold]
 defaultChannels: [app_push]
 rules:
-  - name: gold by e-mail
+  - name: gold-by-email
     when: { highValue: true }
     channels: [email]
 `;
@@ -113,11 +112,10 @@ describe('millrace shadow', () => {
   }, 90_000);
 
   test('under changed prices: the cost is what a hand works out', async () => {
-    const { channels } = readConfigFolder(path.join('scripts', 'acceptance', 'config'));
-    const { id } = installation;
-    const dearer = JSON.stringify(channels)
-      .replaceAll('RUN', id)
-      .replaceAll('"price":"0.003"', '"price":"0.01"');
+    const file = path.join('scripts', 'acceptance', 'config', 'channels.yaml');
+    const dearer = readFileSync(file, 'utf8')
+      .replaceAll('RUN', installation.id)
+      .replace("price: '0.003'", "price: '0.01'");
     const found = reportOf(
       await millrace(
         ...['shadow', '--from', 'deduped.p1', '--since', '1h', '--json', '--no-outputs'],

@@ -1,5 +1,9 @@
 import type { Command } from 'commander';
+import { PipelineError } from '../../schemas/error.js';
+import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import type { AgainStage } from '../../topologies/topic-names.js';
+import { TakenOffsets } from '../../topologies/taken-offsets.js';
+import { topicSchemas } from '../../topologies/topic-table.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { UsageError } from '../cli/exit.js';
@@ -9,6 +13,8 @@ import { againStage, recoveryOptions } from '../replay/options.js';
 import { report } from '../replay/report.js';
 import type { RecoveryOptions } from '../replay/run.js';
 import { runRecovery } from '../replay/run.js';
+import { RefusedRecords, untilStable } from '../replay/refused.js';
+import type { Ends } from '../replay/select.js';
 import { replaySelect } from '../replay/select.js';
 import { sourceTopics, targetStage } from '../replay/source.js';
 import { WHERE_HELP, whereOf } from '../replay/where.js';
@@ -28,6 +34,8 @@ interface Asked {
   readonly to: AgainStage | null;
   readonly where: string | null;
   readonly again: boolean;
+  /** How far back refusals are read: milliseconds since the epoch; null: all there are. */
+  readonly refusedSince: number | null;
 }
 
 export const replay = (cli: Cli): Command =>
@@ -71,17 +79,40 @@ and counted, what was lost goes on. Without --apply it reads, counts and prices,
       throw new UsageError('say what to replay: --from <topic> --since <time or offset>');
     const found = await runRecovery<Asked>(cli, options, {
       name: 'replay',
-      asked: { from: from ?? '', to: to ?? null, where: where ?? null, again: again === true },
+      asked: {
+        from: from ?? '',
+        to: to ?? null,
+        where: where ?? null,
+        again: again === true,
+        // A record is refused after it was written.
+        refusedSince: since?.is === 'time' ? since.at : null,
+      },
       since: since ?? { is: 'offset', offset: 0 },
       until: until ?? null,
       plan: (asked, { environment, installation }) => {
-        const { table, names } = installation;
-        const topics = sourceTopics(table, names, environment.kafka.prefix, asked.from);
+        const { table, names, codecs } = installation;
+        const { kafka } = environment;
+        const topics = sourceTopics(table, names, kafka.prefix, asked.from);
         const stage = targetStage(topics, asked.to ?? undefined);
+        const where = whereOf(asked.where ?? undefined, topics[0]?.record ?? null);
+        const settings = rdkafkaConnection(kafka);
+        let ends: Ends | null = null;
         return Promise.resolve({
           topics,
           generation: asked.again ? 'next' : 'same',
-          select: replaySelect(stage, whereOf(asked.where ?? undefined, topics[0]?.record ?? null)),
+          begin: async (range) => {
+            const taken = new TakenOffsets({ client: settings, prefix: kafka.prefix });
+            await taken.lookUp(range);
+            await untilStable(settings, range);
+            const spec = table.filter(({ name }) => name === names.refused);
+            await codecs.open(topicSchemas(spec));
+            const refused = await RefusedRecords.load(settings, codecs, spec, asked.refusedSince);
+            ends = { taken, refused };
+          },
+          select: replaySelect(stage, where, () => {
+            if (ends === null) throw new PipelineError('defect', 'the replay did not begin');
+            return ends;
+          }),
         });
       },
     });

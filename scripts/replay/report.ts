@@ -12,6 +12,7 @@ const COMMON: Words = {
   filtered: 'left out by --where and the other filters',
   unanswered: '--where had no answer: left out',
   unreadable: 'cannot be read: left where they are',
+  refused: 'were refused: millrace redrive --from refused brings those back',
   ahead: 'were not taken by their own stage yet: they are to come by themselves',
   alreadyDone: 'are done already or under way: nothing would happen',
   wouldPass: 'would go on',

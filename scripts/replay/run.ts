@@ -46,6 +46,8 @@ export interface RecoveryPlan {
   /** Read from. */
   readonly topics: readonly TopicSpec[];
   readonly generation: ReentryRun['generation'];
+  /** Once, with what is to be read, before anything is. */
+  readonly begin?: (range: readonly Span[]) => Promise<void>;
   readonly select: Select;
   readonly close?: () => Promise<void>;
 }
@@ -221,6 +223,7 @@ const look = async (
   const census = new Count(tariffOf(installation.config));
   let figures: Figures = {};
   let unanswered: string | null = null;
+  await plan.begin?.(range);
   const finished = await interruptible((signal) =>
     pass({
       cli,
@@ -289,6 +292,7 @@ const act = async (
   let figures = before?.figures ?? {};
   let unanswered: string | null = null;
   let took = before?.seconds ?? 0;
+  await plan.begin?.(range);
   const { finished, outcome } = await interruptible(async (signal) => {
     const complete = await pass({
       cli,

@@ -1,4 +1,4 @@
-import { reentryHeaders } from '../processors/reentry/headers.js';
+import { REENTRY_HEADERS, reentryHeaders } from '../processors/reentry/headers.js';
 import type { EpochMs } from '../schemas/brand.js';
 import { PipelineError, asError } from '../schemas/error.js';
 import type {
@@ -8,7 +8,7 @@ import type {
   MessageRequest,
   MessageRouted,
 } from '../schemas/generated/records.js';
-import type { Coordinates } from '../schemas/record.js';
+import type { Coordinates, Headers } from '../schemas/record.js';
 import type { Codecs } from '../schemas/topic-codecs.js';
 import { TakenOffsets } from './taken-offsets.js';
 import { type ClientSettings, ProducerClient } from './runtime/rdkafka-client.js';
@@ -80,6 +80,7 @@ export class ReentryProducer {
   private readonly producer: ProducerClient;
   private readonly taken: TakenOffsets;
   private readonly names: TopicNames;
+  private readonly common = new Map<string, Headers>();
 
   private constructor(options: ReentryOptions, run: ReentryRun) {
     this.options = options;
@@ -136,25 +137,27 @@ export class ReentryProducer {
   }
 
   private write(record: Returning): Write {
-    const { codecs } = this.options;
-    const { runId, startedAt, reason } = this.run;
-    const { releaseNo = 0 } = record;
     const { stage, key, generation, value } = returned(record, this.run.generation);
     const topic = this.names.again(stage, record.lane);
     return {
       topic,
       partition: null,
       key,
-      value: codecs.of(RECORDS[stage], topic).encode(value),
-      headers: reentryHeaders({
-        runId,
-        startedAt,
-        reason,
-        generation,
-        releaseNo,
-        origin: record.origin,
-      }),
+      value: this.options.codecs.of(RECORDS[stage], topic).encode(value),
+      headers: this.headers(record, generation),
     };
+  }
+
+  /** All but the offset is the same for thousands of records. */
+  private headers({ origin, releaseNo = 0 }: Returning, generation: number): Headers {
+    const id = `${origin.topic}/${String(origin.partition)}/${String(generation)}/${String(releaseNo)}`;
+    const { runId, startedAt, reason } = this.run;
+    let common = this.common.get(id);
+    if (common === undefined) {
+      common = reentryHeaders({ runId, startedAt, reason, generation, releaseNo, origin });
+      this.common.set(id, common);
+    }
+    return { ...common, [REENTRY_HEADERS.offset]: Buffer.from(String(origin.offset)) };
   }
 
   private async insist(attempt: () => Promise<void>): Promise<void> {

@@ -3,7 +3,6 @@ import { PipelineError } from '../../schemas/error.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import type { AgainStage } from '../../topologies/topic-names.js';
 import { TakenOffsets } from '../../topologies/taken-offsets.js';
-import { topicSchemas } from '../../topologies/topic-table.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { UsageError } from '../cli/exit.js';
@@ -104,9 +103,8 @@ and counted, what was lost goes on. Without --apply it reads, counts and prices,
             const taken = new TakenOffsets({ client: settings, prefix: kafka.prefix });
             await taken.lookUp(range);
             await untilStable(settings, range);
-            const spec = table.filter(({ name }) => name === names.refused);
-            await codecs.open(topicSchemas(spec));
-            const refused = await RefusedRecords.load(settings, codecs, spec, asked.refusedSince);
+            const { refusedSince } = asked;
+            const refused = await RefusedRecords.load(settings, codecs, table, refusedSince);
             ends = { taken, refused };
           },
           select: replaySelect(stage, where, () => {

@@ -6,6 +6,7 @@ import { ConsumerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
 import type { Returning } from '../../topologies/reenter.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
+import { topicSchemas } from '../../topologies/topic-table.js';
 import { readDecoded } from '../read/decoded.js';
 import type { Span } from '../rebuild/spans.js';
 import { messageOf } from './foresight.js';
@@ -25,14 +26,19 @@ const OF_ANOTHER: ReadonlySet<RefusalReason> = new Set(['duplicate', 'idempotenc
 export class RefusedRecords {
   private readonly places = new Map<string, Set<number>>();
   private readonly messages = new Set<string>();
+  private readonly ingest: ReadonlySet<string>;
 
-  /** A request by its own place; what is past dedupe by its message and generation. */
+  private constructor(ingest: ReadonlySet<string>) {
+    this.ingest = ingest;
+  }
+
+  /**
+   * A request by its own place, as its producer may have sent it again after a refusal; what is past dedupe by its
+   * message and generation too, as its refusal names the request's place.
+   */
   has(back: Returning): boolean {
-    if (
-      back.stage === 'dedupe' &&
-      this.places.get(partitionId(back.origin))?.has(back.origin.offset)
-    )
-      return true;
+    if (this.places.get(partitionId(back.origin))?.has(back.origin.offset) === true) return true;
+    if (this.ingest.has(back.origin.topic)) return false;
     const { request, generation } = messageOf(back);
     return this.messages.has(idOf(request.tenantId, request.messageId, generation));
   }
@@ -41,10 +47,14 @@ export class RefusedRecords {
   static async load(
     settings: ClientSettings,
     codecs: Codecs,
-    refused: readonly TopicSpec[],
+    table: readonly TopicSpec[],
     since: number | null,
   ): Promise<RefusedRecords> {
-    const found = new RefusedRecords();
+    const found = new RefusedRecords(
+      new Set(table.flatMap(({ name, record }) => (record === 'MessageRequest' ? [name] : []))),
+    );
+    const refused = table.filter(({ record }) => record === 'MessageRefused');
+    await codecs.open(topicSchemas(refused));
     for await (const batch of readDecoded({
       settings,
       codecs,

@@ -4,7 +4,7 @@ import type { MessageDeduped, MessageRequest } from '../../schemas/generated/rec
 import type { Recovery } from '../../sinks/postgres/recovery.js';
 import type { Returning } from '../../topologies/reenter.js';
 import type { Decoded } from '../read/decoded.js';
-import { Tally } from '../replay/figures.js';
+import type { Tally } from '../replay/figures.js';
 import { messageOf } from '../replay/foresight.js';
 import type { Selection } from '../replay/selection.js';
 import type { Where } from '../replay/where.js';

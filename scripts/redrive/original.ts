@@ -66,7 +66,15 @@ export const asOriginal = (
           ? 'undecodable'
           : { ...place, stage: 'budget-reserve', value: deduped };
       }
-      default:
+      case 'AccountLevel':
+      case 'BreakerCommand':
+      case 'BreakerLevel':
+      case 'ChannelWindow':
+      case 'ConfigEntry':
+      case 'DeliveryFeedback':
+      case 'MessageRefused':
+      case 'ProviderReceipt':
+      case null:
         return 'elsewhere';
     }
   } catch (thrown) {

@@ -76,22 +76,6 @@ export const targetStage = (
   return asked;
 };
 
-/** The request within a message's record; null: it is none. */
-export const requestIn = ({ decoded }: Decoded): MessageRequest | null => {
-  switch (decoded.is) {
-    case 'MessageRequest':
-      return decoded.value;
-    case 'MessageDeduped':
-      return decoded.value.request;
-    case 'BudgetReserved':
-      return decoded.value.deduped.request;
-    case 'MessageRouted':
-      return decoded.value.reserved.deduped.request;
-    default:
-      return null;
-  }
-};
-
 type Message = Extract<Decoded['decoded'], { readonly is: Replayable }>;
 
 const dedupedIn = (
@@ -108,6 +92,12 @@ const dedupedIn = (
 };
 
 const isMessage = (value: Decoded['decoded']): value is Message => isReplayable(value.is);
+
+/** The request within a message's record; null: it is none. */
+export const requestIn = ({ decoded }: Decoded): MessageRequest | null => {
+  if (!isMessage(decoded)) return null;
+  return decoded.is === 'MessageRequest' ? decoded.value : dedupedIn(decoded).request;
+};
 
 /** A record as the input of a stage at or before its own; null: it is no message. */
 export const returning = (record: Decoded, to: AgainStage): Returning | null => {

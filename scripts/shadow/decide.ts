@@ -38,19 +38,14 @@ export interface Taken {
 
 /** null: no record of deduped or reserved. */
 export const takenOf = ({ at, key, timestamp, decoded }: Decoded): Taken | null => {
-  switch (decoded.is) {
-    case 'MessageDeduped': {
-      const deduped = decoded.value;
-      return { at, key, timestamp, now: deduped.dedupedAt, deduped, reserved: null };
-    }
-    case 'BudgetReserved': {
-      const reserved = decoded.value;
-      const { deduped, reservedAt: now } = reserved;
-      return { at, key, timestamp, now, deduped, reserved };
-    }
-    default:
-      return null;
+  if (decoded.is === 'MessageDeduped') {
+    const deduped = decoded.value;
+    return { at, key, timestamp, now: deduped.dedupedAt, deduped, reserved: null };
   }
+  if (decoded.is !== 'BudgetReserved') return null;
+  const reserved = decoded.value;
+  const { deduped, reservedAt: now } = reserved;
+  return { at, key, timestamp, now, deduped, reserved };
 };
 
 /**

@@ -30,10 +30,13 @@ type Read =
   | { readonly value: unknown; readonly problems: readonly [] }
   | { readonly value: null; readonly problems: readonly ConfigProblem[] };
 
-const readKind = (folder: string, kind: ConfigKind): Read => {
-  const file = configFile(kind);
+const readKind = (folder: string, kind: ConfigKind): Read =>
+  readFile(path.join(folder, configFile(kind)), kind);
+
+const readFile = (place: string, kind: ConfigKind): Read => {
+  const file = path.basename(place);
   try {
-    const written: unknown = parse(readFileSync(path.join(folder, file), 'utf8'));
+    const written: unknown = parse(readFileSync(place, 'utf8'));
     const result = configSchemas[kind].safeParse(written);
     return result.success
       ? { value: result.data, problems: [] }
@@ -77,11 +80,38 @@ export const checkConfigFolder = (
 export const readConfigFolder = (folder: string): BusinessConfig => {
   const { config, problems } = checkConfigFolder(folder);
   if (config !== null) return config;
+  throw invalid(`the configuration in ${folder}`, problems);
+};
+
+const invalid = (what: string, problems: readonly ConfigProblem[]): PipelineError => {
   const lines = problems.map(({ file, path: at, message }) =>
     at === '' ? `  ${file}: ${message}` : `  ${file}: ${at}: ${message}`,
   );
-  throw new PipelineError(
+  return new PipelineError(
     'config_invalid',
-    [`the configuration in ${folder} has ${problems.length} problem(s):`, ...lines].join('\n'),
+    [`${what} has ${problems.length} problem(s):`, ...lines].join('\n'),
   );
+};
+
+/**
+ * A configuration with some kinds read anew from files, checked as a whole.
+ * @throws PipelineError config_invalid, as readConfigFolder
+ */
+export const readChanges = (
+  base: BusinessConfig,
+  files: ReadonlyMap<ConfigKind, string>,
+): BusinessConfig => {
+  const reads = [...files].map(([kind, place]) => ({ kind, ...readFile(place, kind) }));
+  const problems = reads.flatMap((read) => [...read.problems]);
+  if (problems.length > 0) throw invalid('what is changed', problems);
+  const config = {
+    ...base,
+    ...(Object.fromEntries(reads.map(({ kind, value }) => [kind, value])) as object),
+  };
+  const crossed = crossCheck(config).map(({ kind, ...rest }) => ({
+    file: configFile(kind),
+    ...rest,
+  }));
+  if (crossed.length > 0) throw invalid('the changed configuration', crossed);
+  return config;
 };

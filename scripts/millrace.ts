@@ -12,8 +12,11 @@ import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
+import { redrive } from './commands/redrive.js';
+import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
 import { schemasRegister } from './commands/schemas-register.js';
+import { shadow } from './commands/shadow.js';
 import { status } from './commands/status.js';
 import { topicsApply } from './commands/topics-apply.js';
 import { trace } from './commands/trace.js';
@@ -68,6 +71,9 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       rebuildInflux(cli),
     ),
   );
+  root.addCommand(replay(cli));
+  root.addCommand(redrive(cli));
+  root.addCommand(shadow(cli));
   root.addCommand(transactions(cli));
   root.addCommand(actions(cli));
   return root;

@@ -1,4 +1,4 @@
-import { reentryHeaders } from '../processors/reentry/headers.js';
+import { REENTRY_HEADERS, reentryHeaders } from '../processors/reentry/headers.js';
 import type { EpochMs } from '../schemas/brand.js';
 import { PipelineError, asError } from '../schemas/error.js';
 import type {
@@ -8,13 +8,13 @@ import type {
   MessageRequest,
   MessageRouted,
 } from '../schemas/generated/records.js';
-import type { Coordinates } from '../schemas/record.js';
+import type { Coordinates, Headers } from '../schemas/record.js';
 import type { Codecs } from '../schemas/topic-codecs.js';
-import { originGroup } from './origin-group.js';
-import { type ClientSettings, ConsumerClient, ProducerClient } from './runtime/rdkafka-client.js';
-import { partitionId, type TopicPartition, type Write } from './runtime/raw-record.js';
+import { TakenOffsets } from './taken-offsets.js';
+import { type ClientSettings, ProducerClient } from './runtime/rdkafka-client.js';
+import type { Write } from './runtime/raw-record.js';
 import { groupOf } from './runtime/worker.js';
-import { AGAIN_STAGES, topicNames, type AgainStage } from './topic-names.js';
+import { AGAIN_STAGES, topicNames, type AgainStage, type TopicNames } from './topic-names.js';
 
 const DEADLINE_MS = 10_000;
 const TRANSACTION_MS = 30_000;
@@ -24,6 +24,11 @@ export type Returning = {
   /** Where it was read. */
   readonly origin: Coordinates;
   readonly lane: Lane;
+  /**
+   * Of a parked record that is released by hand: which parking of the message it is, from 1 (releaseNoOf, as the
+   * releaser counts). Absent: a replay or redrive.
+   */
+  readonly releaseNo?: number;
 } & (
   | {
       readonly stage: 'dedupe';
@@ -50,11 +55,6 @@ export interface ReentryRun {
    * (redrive, --again): everything goes back to before budget under generation + 1.
    */
   readonly generation: 'same' | 'next';
-  /**
-   * Of parked records that are released by hand: which parking of the message it is, from 1 (as the releaser counts).
-   * Absent: a replay or redrive.
-   */
-  readonly releaseNo?: number;
 }
 
 export interface Reentered {
@@ -78,11 +78,15 @@ export class ReentryProducer {
   private readonly options: ReentryOptions;
   private readonly run: ReentryRun;
   private readonly producer: ProducerClient;
-  private readonly committed = new Map<string, number>();
+  private readonly taken: TakenOffsets;
+  private readonly names: TopicNames;
+  private readonly common = new Map<string, Headers>();
 
   private constructor(options: ReentryOptions, run: ReentryRun) {
     this.options = options;
     this.run = run;
+    this.taken = new TakenOffsets(options);
+    this.names = topicNames(options.prefix);
     this.producer = new ProducerClient({
       ...options.client,
       'transactional.id': groupOf(options.prefix, `run.${run.runId}`),
@@ -111,8 +115,8 @@ export class ReentryProducer {
    * @throws PipelineError kafka_unavailable: ask again
    */
   async reenter(records: readonly Returning[]): Promise<Reentered> {
-    await this.lookUp(records.map(({ origin }) => origin));
-    const taken = records.filter(({ origin }) => this.wasTaken(origin));
+    await this.insist(() => this.taken.lookUp(records.map(({ origin }) => origin)));
+    const taken = records.filter(({ origin }) => this.taken.has(origin));
     const writes = taken.map((record) => this.write(record));
     if (writes.length > 0)
       await this.insist(async () => {
@@ -133,50 +137,27 @@ export class ReentryProducer {
   }
 
   private write(record: Returning): Write {
-    const { codecs, prefix } = this.options;
-    const { runId, startedAt, reason, releaseNo = 0 } = this.run;
     const { stage, key, generation, value } = returned(record, this.run.generation);
-    const topic = topicNames(prefix).again(stage, record.lane);
+    const topic = this.names.again(stage, record.lane);
     return {
       topic,
       partition: null,
       key,
-      value: codecs.of(RECORDS[stage], topic).encode(value),
-      headers: reentryHeaders({
-        runId,
-        startedAt,
-        reason,
-        generation,
-        releaseNo,
-        origin: record.origin,
-      }),
+      value: this.options.codecs.of(RECORDS[stage], topic).encode(value),
+      headers: this.headers(record, generation),
     };
   }
 
-  private wasTaken({ topic, partition, offset }: Coordinates): boolean {
-    return offset < (this.committed.get(partitionId({ topic, partition })) ?? Infinity);
-  }
-
-  /** Once a run and partition: what was taken stays taken. */
-  private async lookUp(origins: readonly TopicPartition[]): Promise<void> {
-    const { client, prefix } = this.options;
-    const names = topicNames(prefix);
-    const unknown = new Map<string, Map<string, TopicPartition>>();
-    for (const { topic, partition } of origins) {
-      const id = partitionId({ topic, partition });
-      const group = originGroup(topic, prefix, names);
-      if (group === null || this.committed.has(id)) continue;
-      const of = unknown.get(group) ?? new Map<string, TopicPartition>();
-      unknown.set(group, of.set(id, { topic, partition }));
+  /** All but the offset is the same for thousands of records. */
+  private headers({ origin, releaseNo = 0 }: Returning, generation: number): Headers {
+    const id = `${origin.topic}/${String(origin.partition)}/${String(generation)}/${String(releaseNo)}`;
+    const { runId, startedAt, reason } = this.run;
+    let common = this.common.get(id);
+    if (common === undefined) {
+      common = reentryHeaders({ runId, startedAt, reason, generation, releaseNo, origin });
+      this.common.set(id, common);
     }
-    for (const [group, partitions] of unknown) {
-      const consumer = new ConsumerClient({ ...client, 'group.id': group });
-      await this.insist(async () => {
-        await consumer.connect(DEADLINE_MS);
-        for (const one of await consumer.committed([...partitions.values()], DEADLINE_MS))
-          this.committed.set(partitionId(one), one.offset ?? 0);
-      }).finally(() => consumer.disconnect(DEADLINE_MS));
-    }
+    return { ...common, [REENTRY_HEADERS.offset]: Buffer.from(String(origin.offset)) };
   }
 
   private async insist(attempt: () => Promise<void>): Promise<void> {

@@ -136,7 +136,7 @@ const partitionOf = (partition: View<Release>['partition']): number => {
  * Tells one parking of a message from the next: before budget it is parked once; after route each parking is a
  * diversion, and counts as one.
  */
-const releaseNoOf = (routed: MessageRouted | null): number => 1 + (routed?.diversions ?? 0);
+export const releaseNoOf = (routed: MessageRouted | null): number => 1 + (routed?.diversions ?? 0);
 
 const released = (
   { at, value: { deduped, routed }, headers }: ParkedRecord,

@@ -27,7 +27,8 @@ export interface Route extends Contract {
 /** How long a message without expiresAt may wait: carriers take up to 72 h to report. */
 const DEFAULT_LIFE_MS = 72 * 3_600_000;
 
-const expiryOf = ({ createdAt, notBefore, expiresAt }: MessageRequest): EpochMs =>
+/** Not to be sent after it: milliseconds since the epoch. */
+export const expiryOf = ({ createdAt, notBefore, expiresAt }: MessageRequest): EpochMs =>
   expiresAt ?? Math.max(createdAt, notBefore ?? createdAt) + DEFAULT_LIFE_MS;
 
 /**

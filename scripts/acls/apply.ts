@@ -19,6 +19,7 @@ const OPERATIONS = {
   DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
   Create: AclOperationTypes.CREATE,
   AlterConfigs: AclOperationTypes.ALTER_CONFIGS,
+  Delete: AclOperationTypes.DELETE,
 } as const satisfies Record<AclRule['operations'][number], unknown>;
 
 /** Rules as Kafka keeps them: one operation each. */

@@ -17,7 +17,7 @@ export interface AclRule {
   /** Names that begin so. */
   readonly prefixed: boolean;
   readonly operations: readonly (
-    'Read' | 'Write' | 'Describe' | 'DescribeConfigs' | 'Create' | 'AlterConfigs'
+    'Read' | 'Write' | 'Describe' | 'DescribeConfigs' | 'Create' | 'AlterConfigs' | 'Delete'
   )[];
 }
 
@@ -164,6 +164,14 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       name: groupOf(prefix, ''),
       prefixed: true,
       operations: ['Write', 'Describe'],
+    },
+    // A shadow run writes what it decides to topics of its own, and forgets them.
+    {
+      role: 'operator',
+      resource: 'topic',
+      name: `${prefix}shadow.`,
+      prefixed: true,
+      operations: ['Read', 'Write', 'Describe', 'Delete'],
     },
     readings('operator'),
   ];

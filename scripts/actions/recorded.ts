@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import { asError } from '../../schemas/error.js';
-import type { OperatorActions } from '../../sinks/postgres/operator-actions.js';
+import type { OperatorAction, OperatorActions } from '../../sinks/postgres/operator-actions.js';
 import { operatorActions } from '../../sinks/postgres/operator-actions.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Environment } from '../../topologies/config.js';
-import { UsageError } from '../cli/exit.js';
+import { NotNow, UsageError } from '../cli/exit.js';
 
 const who = (): string => `${userInfo().username}@${hostname()}`;
 
@@ -67,4 +67,27 @@ export const ending = async <T>(
   }
   await actions.end(id, ended.state, ended.outcome);
   return ended.outcome;
+};
+
+/**
+ * Takes up a run that was interrupted, failed, or died.
+ * @throws NotNow saying why it cannot be
+ */
+export const takenUp = async (
+  actions: OperatorActions,
+  id: string,
+  command: string,
+): Promise<OperatorAction> => {
+  const taken = await actions.takeUp(id, command);
+  if (taken === null) throw new NotNow(await whyNot(actions, id, command));
+  return taken;
+};
+
+const whyNot = async (actions: OperatorActions, id: string, command: string): Promise<string> => {
+  const found = await actions.find(id);
+  if (found === null) return `there is no run ${id}: millrace actions lists them`;
+  if (found.command !== command) return `${id} is a run of ${found.command}, not of ${command}`;
+  return found.state === 'done'
+    ? `run ${id} is done`
+    : `run ${id} is under way; one that died is taken up a minute after its last sign of life`;
 };

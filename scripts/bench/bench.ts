@@ -7,6 +7,7 @@ import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
+import { replayBench } from './replay.js';
 
 interface Common {
   readonly json?: true;
@@ -96,6 +97,16 @@ const dedupeRestoreCommand = new Command('dedupe-restore')
     print('dedupe-restore', { ours: await dedupeRestore(options, say) }, options);
   });
 
+const replayCommand = new Command('replay')
+  .description(
+    'Replay of delivered messages: records a second put back, and that nothing comes of it',
+  )
+  .option('--messages <n>', 'different messages', integer(1_000, 10_000_000), 100_000)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { messages: number }) => {
+    print('replay', { ours: await replayBench(options.messages, say) }, options);
+  });
+
 const program = new Command('bench')
   .description(
     'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
@@ -103,7 +114,8 @@ const program = new Command('bench')
   .addCommand(chainCommand)
   .addCommand(latencyCommand)
   .addCommand(lanesCommand)
-  .addCommand(dedupeRestoreCommand);
+  .addCommand(dedupeRestoreCommand)
+  .addCommand(replayCommand);
 
 try {
   await program.parseAsync();

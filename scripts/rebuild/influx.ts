@@ -3,7 +3,8 @@ import { breakerLevelWriter } from '../../sinks/influx/breaker-levels.js';
 import { channelWindowWriter } from '../../sinks/influx/channel-windows.js';
 import type { InfluxSettings } from '../../sinks/influx/settings.js';
 import { windowStates } from '../../sinks/influx/window-states.js';
-import type { Figures, Rebuild } from './run.js';
+import type { Figures } from '../replay/figures.js';
+import type { Rebuild } from './run.js';
 
 const DAY_MS = 86_400_000;
 

@@ -1,14 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { CONFIG_FOLDER } from '../cli/installation.js';
 import { positive } from '../cli/options.js';
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-const runId = (text: string): string => {
-  if (!UUID.test(text))
-    throw new InvalidArgumentError('the id of a run: millrace actions shows it.');
-  return text;
-};
+import { runId } from '../replay/options.js';
 
 /** What every rebuild takes. */
 export const rebuildOptions = (command: Command): Command =>

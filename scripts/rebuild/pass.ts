@@ -19,6 +19,8 @@ export interface PassOptions {
   readonly spans: readonly Span[];
   /** Records a second at most; absent: as fast as it goes. */
   readonly rate?: number;
+  /** Records handed over at once, at most; default 500. */
+  readonly atOnce?: number;
   /** Ends the pass after the batch under way. */
   readonly signal: AbortSignal;
   readonly handle: (batch: readonly Decoded[]) => Promise<void>;
@@ -36,7 +38,7 @@ const STALL_MS = 60_000;
  * @returns whether it came to the end
  */
 export const pass = async (options: PassOptions): Promise<boolean> => {
-  const { cli, settings, codecs, topics, spans, rate, signal } = options;
+  const { cli, settings, codecs, topics, spans, rate, atOnce = PART, signal } = options;
   const wanted = spans.filter(({ from, to }) => from < to);
   const next = new Map(wanted.map((span) => [partitionId(span), span.from]));
   const left = () =>
@@ -64,7 +66,7 @@ export const pass = async (options: PassOptions): Promise<boolean> => {
       to: { ends: new Map(wanted.map((span) => [partitionId(span), span.to])) },
       deadlineMs: STALL_MS,
     })) {
-      for (const part of parts(batch, rate)) {
+      for (const part of parts(batch, rate, atOnce)) {
         if (signal.aborted) return false;
         await options.handle(part);
         for (const { at } of part) next.set(partitionId(at), at.offset + 1);
@@ -93,7 +95,8 @@ const PART = 500;
 const parts = function* (
   batch: readonly Decoded[],
   rate: number | undefined,
+  atOnce: number,
 ): Generator<readonly Decoded[]> {
-  const size = rate === undefined ? PART : Math.max(1, Math.min(PART, Math.floor(rate)));
+  const size = rate === undefined ? atOnce : Math.max(1, Math.min(atOnce, Math.floor(rate)));
   for (let at = 0; at < batch.length; at += size) yield batch.slice(at, at + size);
 };

@@ -7,7 +7,8 @@ import { partitionId } from '../../topologies/runtime/raw-record.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
 import { readDecoded } from '../read/decoded.js';
-import type { Figures, Rebuild } from './run.js';
+import type { Figures } from '../replay/figures.js';
+import type { Rebuild } from './run.js';
 
 /** Offsets of requests that hold no key, by partition of ingest. */
 export type Keyless = ReadonlyMap<string, ReadonlySet<number>>;

@@ -1,13 +1,14 @@
 import type { Codecs } from '../../schemas/topic-codecs.js';
-import type { OperatorActions } from '../../sinks/postgres/operator-actions.js';
 import type { Environment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import type { TopicSpec } from '../../topologies/topic-table.js';
-import { ending, recorded, requiredReason, withActions } from '../actions/recorded.js';
+import { ending, recorded, requiredReason, takenUp, withActions } from '../actions/recorded.js';
 import type { Cli } from '../cli/cli.js';
 import { NotNow, UsageError } from '../cli/exit.js';
 import { interruptible } from '../cli/interruption.js';
 import type { Decoded } from '../read/decoded.js';
+import { sum } from '../replay/figures.js';
+import type { Figures } from '../replay/figures.js';
 import { pass } from './pass.js';
 import type { Span } from './spans.js';
 import { sizeOf } from './spans.js';
@@ -22,9 +23,6 @@ export interface RebuildOptions {
   readonly dir: string;
   readonly json?: true;
 }
-
-/** Counts by name; what was read is in exactly one of them. */
-export type Figures = Readonly<Record<string, number>>;
 
 export interface Rebuild {
   readonly command: string;
@@ -56,12 +54,6 @@ interface Progress {
   readonly left: readonly Span[];
   readonly figures: Figures;
 }
-
-const sum = (a: Figures, b: Figures): Figures => {
-  const all: Record<string, number> = { ...a };
-  for (const [name, count] of Object.entries(b)) all[name] = (all[name] ?? 0) + count;
-  return all;
-};
 
 /**
  * Compares a store with the topics, and with --apply writes what it lacks.
@@ -127,8 +119,7 @@ export const runRebuild = async (
   return withActions(postgres, async (actions) => {
     const { resume } = options;
     if (resume !== undefined) {
-      const taken = await actions.takeUp(resume, rebuild.command);
-      if (taken === null) throw new NotNow(await whyNot(actions, resume, rebuild.command));
+      const taken = await takenUp(actions, resume, rebuild.command);
       const before = taken.progress as Progress | null;
       const range = (taken.what as { readonly range: readonly Span[] }).range;
       const rest = await ending(actions, resume, async () => {
@@ -161,13 +152,4 @@ const planned = async ({ plan, nothing }: Rebuild): Promise<readonly Span[]> => 
   const range = (await plan()).filter(({ from, to }) => from < to);
   if (sizeOf(range) === 0) throw new NotNow(nothing);
   return range;
-};
-
-const whyNot = async (actions: OperatorActions, id: string, command: string): Promise<string> => {
-  const found = await actions.find(id);
-  if (found === null) return `there is no run ${id}: millrace actions lists them`;
-  if (found.command !== command) return `${id} is a run of ${found.command}, not of ${command}`;
-  return found.state === 'done'
-    ? `run ${id} is done`
-    : `run ${id} is under way; one that died is taken up a minute after its last sign of life`;
 };

@@ -55,7 +55,10 @@ export const groupLags = async (
   try {
     const ends = stableEnds(client);
     all = await Promise.all(
-      names.map(async (group) => ({ group, gaps: await gapsOf(admin, ends, group) })),
+      names.map(async (group) => ({
+        group,
+        gaps: await gapsOf(ends, await admin.fetchOffsets({ groupId: group })),
+      })),
     );
   } finally {
     await client.disconnect(CALL_MS);
@@ -76,9 +79,37 @@ const stableEnds = (client: ConsumerClient): Ends => {
   };
 };
 
-const gapsOf = async (admin: Admin, ends: Ends, group: string): Promise<Gap[]> => {
+/**
+ * Records of these topics that one group has not taken yet, to the last stable offset. A partition of which it has
+ * committed nothing counts from its beginning.
+ */
+export const lagOn = async (
+  admin: Admin,
+  kafka: KafkaEnvironment,
+  groupId: string,
+  topics: readonly string[],
+): Promise<number> => {
+  const client = new ConsumerClient({
+    ...rdkafkaConnection(kafka),
+    'group.id': 'millrace-read-lag',
+    'isolation.level': 'read_committed',
+  });
+  await client.connect(CALL_MS);
+  try {
+    const committed = await admin.fetchOffsets({ groupId, topics: [...topics] });
+    const gaps = await gapsOf(stableEnds(client), committed);
+    return lagOf(groupId, gaps, await countSmall([{ group: groupId, gaps }], kafka)).records;
+  } finally {
+    await client.disconnect(CALL_MS);
+  }
+};
+
+const gapsOf = async (
+  ends: Ends,
+  committed: Awaited<ReturnType<Admin['fetchOffsets']>>,
+): Promise<Gap[]> => {
   const gaps: Gap[] = [];
-  for (const { topic, partitions } of await admin.fetchOffsets({ groupId: group }))
+  for (const { topic, partitions } of committed)
     for (const { partition, offset } of partitions) {
       const { low, high } = await ends({ topic, partition });
       const from = Math.max(low, Number(offset));

@@ -201,15 +201,32 @@ export class ConsumerClient {
   }
 }
 
-const headersToWrite = ({
-  headers,
-  moreHeaders = [],
-}: Write): { [name: string]: Buffer }[] | undefined =>
-  headers === undefined && moreHeaders.length === 0
-    ? undefined
-    : [...Object.entries(headers ?? {}), ...moreHeaders].map(([name, value]) => ({
-        [name]: value,
-      }));
+type WrittenHeader = Readonly<Record<string, string>>;
+
+/**
+ * By value: what many records carry is made once. node-rdkafka writes a value as text, and would ask each Buffer for
+ * its text from C++, which costs as much as the record.
+ */
+const written = new WeakMap<Buffer, WrittenHeader>();
+
+const headerToWrite = (name: string, value: Buffer): WrittenHeader => {
+  const known = written.get(value);
+  if (known !== undefined && name in known) return known;
+  const header = { [name]: value.toString() };
+  written.set(value, header);
+  return header;
+};
+
+const headersToWrite = ({ headers, moreHeaders = [] }: Write): WrittenHeader[] | undefined => {
+  if (headers === undefined && moreHeaders.length === 0) return undefined;
+  const all: WrittenHeader[] = [];
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) all.push(headerToWrite(name, value));
+  }
+  for (const [name, value] of moreHeaders) all.push(headerToWrite(name, value));
+  return all;
+};
 
 /** The largest topic's limit (internal.*: 2 MiB) and a record's overhead; each topic's own is kept by TopicLimits. */
 const MAX_RECORD_BYTES = 2 * 1_048_576 + 65_536;

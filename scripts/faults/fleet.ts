@@ -47,6 +47,16 @@ export class Fleet {
       .map(({ callbackPort }) => callbackPort);
   }
 
+  /** Partitions of ingest topics that it has now, as `<topic>/<partition>`. */
+  async share(slot: number): Promise<readonly string[]> {
+    const lags = await this.places.get(slot)?.worker.metric('millrace_lag_records');
+    return [...(lags?.keys() ?? [])].flatMap((labels) => {
+      const [, task = '', topic = '', partition = ''] =
+        /^task="([^"]*)",topic="([^"]*)",partition="([^"]*)"$/.exec(labels) ?? [];
+      return task.startsWith('intake.') ? [`${topic}/${partition}`] : [];
+    });
+  }
+
   /** Starts a worker in the slot and waits until it is ready. */
   async start(slot: number): Promise<WorkerProcess> {
     for (let attempt = 1; ; attempt++) {
@@ -146,9 +156,16 @@ export class Fleet {
     );
   }
 
-  /** Ends all, with what they have open where it must be quick. */
+  /** Ends all as a deployment would. @returns slots of those that did not end well by themselves */
+  async stopAll(): Promise<readonly number[]> {
+    const slots = this.slots;
+    const well = await Promise.all(slots.map((slot) => this.stop(slot)));
+    return slots.filter((_, index) => well[index] === false);
+  }
+
+  /** Ends what is left, at once. */
   async close(): Promise<void> {
-    await Promise.all(this.slots.map((slot) => this.stop(slot)));
+    await Promise.all(this.slots.map((slot) => this.kill(slot)));
   }
 
   private async launch(slot: number, more: Variables): Promise<WorkerProcess> {

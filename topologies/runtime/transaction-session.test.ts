@@ -273,6 +273,15 @@ test('rules 12, 13: a lone record does not wait for company', async () => {
   await closeAll();
 });
 
+test('a session that cannot start leaves nothing connected: its process can end, and be started again', async () => {
+  const { session } = await scene();
+  // A producer that its client refuses to make.
+  const starting = session(0, 'classic', { client: { 'enable.idempotence': false } });
+  await expect(starting).rejects.toMatchObject({ code: 'kafka_unavailable' });
+  expect(open.map((one) => one.session['consumer'].native.isConnected())).toEqual([false]);
+  open.splice(0);
+});
+
 test('what a transaction writes to a partition is one request, however long handing it over takes', async () => {
   const { session, outputs } = await scene();
   const one = await session(0, 'classic', { client: { 'statistics.interval.ms': 50 } });

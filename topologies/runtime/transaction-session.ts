@@ -149,18 +149,19 @@ export class TransactionSession {
     this.producer = this.newProducer();
   }
 
-  /** @throws PipelineError kafka_unavailable */
+  /** @throws PipelineError kafka_unavailable: nothing is left connected, so that the process can end */
   async start(): Promise<void> {
-    try {
-      await Promise.all([
-        this.consumer.connect(this.options.timing.connectDeadlineMs),
-        this.initialise(this.producer),
-      ]);
-    } catch (error) {
+    const started = await Promise.allSettled([
+      this.consumer.connect(this.options.timing.connectDeadlineMs),
+      this.initialise(this.producer),
+    ]);
+    const failed = started.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
+      await this.close();
       throw new PipelineError(
         'kafka_unavailable',
-        `Kafka does not answer: ${asError(error).message}`,
-        error,
+        `Kafka does not answer: ${asError(failed.reason).message}`,
+        failed.reason,
       );
     }
     this.consumer.native.subscribe([...this.options.topics]);
@@ -319,7 +320,7 @@ export class TransactionSession {
       // Nothing is sent before the commit flushes: one batch a partition. What is handed over while five records of
       // its partition are in flight makes librdkafka (2.12) turn without a pause until they are answered: one whole
       // processor for as long as a broker is slow (1.87 s of CPU in 2 s, against 0.01 s).
-      'linger.ms': this.options.timing.transactionTimeoutMs,
+      'linger.ms': this.options.timing.transactionTimeoutMs / 2,
       ...(this.options.limits && { 'batch.size': this.options.limits.batchBytes }),
     });
   }

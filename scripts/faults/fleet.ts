@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { asError } from '../../schemas/error.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../installation/free-port.js';
@@ -154,6 +155,14 @@ export class Fleet {
     await Promise.all(
       slots.filter((slot) => !this.places.has(slot)).map((slot) => this.start(slot)),
     );
+  }
+
+  /** What each worker says of itself (lag by partition, transactions), beside its log: for what stands still. */
+  async keepMetrics(): Promise<void> {
+    for (const [slot, { worker }] of this.places) {
+      const text = await worker.metrics().catch((thrown: unknown) => asError(thrown).message);
+      writeFileSync(path.join(this.folder, `worker-${slot}-metrics.txt`), text);
+    }
   }
 
   /** Ends all as a deployment would. @returns slots of those that did not end well by themselves */

@@ -192,6 +192,7 @@ class Run {
     await untilRest(evidence, REST_MS, signal);
     const verdict = await this.judged();
     const { fleet } = scene;
+    if (verdict.problems.length > 0) await fleet.keepMetrics();
     for (const slot of await fleet.stopAll())
       this.with.complaints.push(`the worker of slot ${slot} did not end with 0 at the end`);
     const report = {

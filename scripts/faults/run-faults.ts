@@ -120,8 +120,9 @@ const onServices = async (
     simulatorUrl: simulator.url,
     folder,
   });
-  // On its own cluster all of it goes anyway.
-  closers.push(() => (shared ? installation.remove() : installation.close()));
+  let clean = false;
+  // On its own cluster all of it goes anyway; after a run that was not clean, topics and tables are evidence.
+  closers.push(() => (shared && clean ? installation.remove() : installation.close()));
   const witness = new Witness(installation);
   // Before its topics go: it could not reach their end any more.
   closers.push(() => witness.close());
@@ -151,7 +152,7 @@ const onServices = async (
     failedOver: (ms) => failovers.push(ms),
     complain: (problem) => complaints.push(problem),
   };
-  return new Run({
+  const report = await new Run({
     options,
     scene,
     tracks: plan(seed, kinds),
@@ -159,6 +160,8 @@ const onServices = async (
     failovers,
     evidence: { installation, witness, journal: simulator.journal },
   }).run(folder);
+  clean = report.problems.length === 0;
+  return report;
 };
 
 interface RunOptions {

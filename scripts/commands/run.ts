@@ -8,6 +8,8 @@ import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { integer } from '../cli/options.js';
 
+const LEFTOVERS_MS = 5_000;
+
 interface Options {
   readonly only?: readonly WorkerGroup[];
   readonly lanes?: readonly Lane[];
@@ -71,5 +73,7 @@ export const run = (cli: Cli): Command =>
       } finally {
         process.off('SIGTERM', onSignal);
         process.off('SIGINT', onSignal);
+        // A native client that does not end would keep alive what works no more, and no supervisor would see it.
+        setTimeout(() => process.exit(), LEFTOVERS_MS).unref();
       }
     });

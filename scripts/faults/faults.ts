@@ -50,7 +50,8 @@ const main = async (options: Options): Promise<number> => {
   };
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
+    // Again and again: a second one must not leave a cluster behind.
+    process.on(signal, () => {
       interrupted.abort();
     });
   const report = await runFaults({

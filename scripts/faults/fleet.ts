@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { asError } from '../../schemas/error.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../installation/free-port.js';
@@ -45,6 +46,16 @@ export class Fleet {
     return [...this.places.values()]
       .filter(({ worker, still }) => worker.alive && !still)
       .map(({ callbackPort }) => callbackPort);
+  }
+
+  /** Partitions of ingest topics that it has now, as `<topic>/<partition>`. */
+  async share(slot: number): Promise<readonly string[]> {
+    const lags = await this.places.get(slot)?.worker.metric('millrace_lag_records');
+    return [...(lags?.keys() ?? [])].flatMap((labels) => {
+      const [, task = '', topic = '', partition = ''] =
+        /^task="([^"]*)",topic="([^"]*)",partition="([^"]*)"$/.exec(labels) ?? [];
+      return task.startsWith('intake.') ? [`${topic}/${partition}`] : [];
+    });
   }
 
   /** Starts a worker in the slot and waits until it is ready. */
@@ -146,9 +157,24 @@ export class Fleet {
     );
   }
 
-  /** Ends all, with what they have open where it must be quick. */
+  /** What each worker says of itself (lag by partition, transactions), beside its log: for what stands still. */
+  async keepMetrics(): Promise<void> {
+    for (const [slot, { worker }] of this.places) {
+      const text = await worker.metrics().catch((thrown: unknown) => asError(thrown).message);
+      writeFileSync(path.join(this.folder, `worker-${slot}-metrics.txt`), text);
+    }
+  }
+
+  /** Ends all as a deployment would. @returns slots of those that did not end well by themselves */
+  async stopAll(): Promise<readonly number[]> {
+    const slots = this.slots;
+    const well = await Promise.all(slots.map((slot) => this.stop(slot)));
+    return slots.filter((_, index) => well[index] === false);
+  }
+
+  /** Ends what is left, at once. */
   async close(): Promise<void> {
-    await Promise.all(this.slots.map((slot) => this.stop(slot)));
+    await Promise.all(this.slots.map((slot) => this.kill(slot)));
   }
 
   private async launch(slot: number, more: Variables): Promise<WorkerProcess> {

@@ -9,7 +9,7 @@ import { type Installation, type Variables, install } from '../installation/inst
 
 const FROM = path.join(projectRoot(), 'scripts', 'faults', 'config');
 /** One for each of the two workers of a quiet moment, and one for the third that is to die. */
-const PARTITIONS = 3;
+export const PARTITIONS = 3;
 
 /** What a run's workers work on. */
 export interface FaultInstallation extends Installation {

@@ -32,11 +32,31 @@ export interface Evidence {
   readonly journal: string;
 }
 
+/** What was doubled so far, in words, while everything still moves: it will not become right again. */
+export const doubledSoFar = ({ witness, journal }: Evidence): readonly string[] => [
+  ...few(
+    witness.accounting.contradictions().repeatedEvents.map((id) => `feedback ${id} was seen twice`),
+  ),
+  ...few(witness.debitedAgain.map((message) => `${message} was debited more than once`)),
+  ...few(
+    readProviderLog(journal).flatMap((entry) =>
+      entry.kind === 'asked' && entry.nth > 1 && !entry.endpoint.startsWith('webhook/')
+        ? [`${entry.reference}: the provider was asked ${entry.nth} times`]
+        : [],
+    ),
+  ),
+];
+
 /** Waits until everything written has ended, and what must follow has followed; or until nothing moves any more. */
-export const untilRest = async (evidence: Evidence, deadlineMs: number): Promise<void> => {
+export const untilRest = async (
+  evidence: Evidence,
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<void> => {
   const { witness } = evidence;
   const end = Date.now() + deadlineMs;
   for (;;) {
+    signal.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     const quietMs = witness.quietMs;
     if (quietMs > STUCK_MS || Date.now() > end) return;

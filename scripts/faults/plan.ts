@@ -14,11 +14,13 @@ export const KINDS: readonly FaultKind[] = [
   ...DEPENDENCIES,
 ];
 
-/** Faults that go on beside each other: those of the workers, and those of everything around them. */
+/** Faults that go on beside each other: of the workers, of Kafka, of everything else. */
 const TRACKS: readonly (readonly Family[])[] = [
   ['crash', 'rebalance'],
-  ['broker', 'network', 'dependency'],
+  ['broker', 'network'],
+  ['dependency'],
 ];
+const NAMES = ['a', 'b', 'c'] as const;
 
 /** One fault to come. */
 export interface PlannedFault {
@@ -47,7 +49,7 @@ export const plan = (seed: number, kinds: readonly FaultKind[]): readonly Track[
   );
 
 const track = (seed: number, index: number, kinds: readonly FaultKind[]): Track => {
-  const name = index === 0 ? 'a' : 'b';
+  const name = NAMES[index] ?? '';
   const dice = seeded(seed * STRIDE + index);
   const left: FaultKind[] = [];
   let number = 0;

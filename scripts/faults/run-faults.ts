@@ -7,7 +7,7 @@ import { Fleet } from './fleet.js';
 import { Growth } from './growth.js';
 import { installFaults } from './installation.js';
 import { produceLoad } from './load.js';
-import { type Evidence, type Verdict, judge, untilRest } from './oracle.js';
+import { type Evidence, type Verdict, doubledSoFar, judge, untilRest } from './oracle.js';
 import { KINDS, type Track, plan } from './plan.js';
 import { ReceiptDoor } from './receipt-door.js';
 import type { Family, Scene } from './scene.js';
@@ -16,7 +16,7 @@ import { leftOpen } from './stable-offsets.js';
 import { Witness } from './witness.js';
 
 export interface FaultOptions {
-  /** Of traffic and faults; set-up and the rests between rounds come on top. */
+  /** Of traffic under faults; set-up, and coming to rest at the end, come on top. */
   readonly minutes: number;
   readonly seed: number;
   readonly families: readonly Family[];
@@ -36,9 +36,16 @@ export interface FaultReport extends Omit<Verdict, 'problems'> {
   readonly faults: Readonly<Record<string, number>>;
   /** Faults that could not be brought about, by kind. */
   readonly notReached: Readonly<Record<string, number>>;
-  readonly rounds: number;
+  /** Workers killed until all of their share was delivered again; null: none was. */
+  readonly failoverSeconds: {
+    readonly measured: number;
+    readonly median: number;
+    readonly max: number;
+  } | null;
   readonly seed: number;
   readonly seconds: number;
+  /** For which traffic was written. */
+  readonly trafficSeconds: number;
   /** Acknowledged records a second while traffic was written. */
   readonly perSecond: number;
   /** Workers that ended without being told to; a supervisor started them again. */
@@ -49,12 +56,15 @@ export interface FaultReport extends Omit<Verdict, 'problems'> {
 }
 
 const SLOTS = [0, 1] as const;
-const ROUND_MS = 60_000;
+const LOOK_MS = 30_000;
 /** What piled up while everything was broken must be worked off. */
 const REST_MS = 240_000;
 const BETWEEN_FAULTS_MS = 500;
 
-/** Rounds of traffic under faults, each with a rest and a judgement at its end, until the time is over or one is bad. */
+/**
+ * Traffic under faults without a break until the time is over; every half minute a look at what can never be right
+ * again ends it early. Then all is mended, what was written comes to rest, and the oracle judges all of it.
+ */
 export const runFaults = async (options: FaultOptions): Promise<FaultReport> => {
   const { seed, say, shared, portBase } = options;
   const folder = path.join(
@@ -110,8 +120,9 @@ const onServices = async (
     simulatorUrl: simulator.url,
     folder,
   });
-  // On its own cluster all of it goes anyway.
-  closers.push(() => (shared ? installation.remove() : installation.close()));
+  let clean = false;
+  // On its own cluster all of it goes anyway; after a run that was not clean, topics and tables are evidence.
+  closers.push(() => (shared && clean ? installation.remove() : installation.close()));
   const witness = new Witness(installation);
   // Before its topics go: it could not reach their end any more.
   closers.push(() => witness.close());
@@ -129,73 +140,79 @@ const onServices = async (
   say(`workers    ${SLOTS.length} ready, ${kinds.length} kinds of faults, seed ${seed}`);
 
   const complaints: string[] = [];
+  const failovers: number[] = [];
   const scene: Scene = {
     fleet,
     slots: SLOTS,
     installation,
+    witness,
     simulator,
     endpoints: [`sms-${installation.id}`, `webhook/globex-${installation.id}`],
     services,
+    failedOver: (ms) => failovers.push(ms),
     complain: (problem) => complaints.push(problem),
   };
-  return new Rounds(options, scene, plan(seed, kinds), complaints, {
-    installation,
-    witness,
-    journal: simulator.journal,
+  const report = await new Run({
+    options,
+    scene,
+    tracks: plan(seed, kinds),
+    complaints,
+    failovers,
+    evidence: { installation, witness, journal: simulator.journal },
   }).run(folder);
+  clean = report.problems.length === 0;
+  return report;
 };
 
-class Rounds {
-  private readonly options: FaultOptions;
-  private readonly scene: Scene;
-  private readonly tracks: readonly Track[];
-  private readonly evidence: Evidence;
-  private readonly complaints: string[];
+interface RunOptions {
+  readonly options: FaultOptions;
+  readonly scene: Scene;
+  readonly tracks: readonly Track[];
+  readonly evidence: Evidence;
+  /** Told by faults while they are made. */
+  readonly complaints: string[];
+  /** ms each. */
+  readonly failovers: number[];
+}
+
+class Run {
+  private readonly with: RunOptions;
   private readonly made = new Map<string, number>();
   private readonly notReached = new Map<string, number>();
   private readonly growth = new Growth();
+  private readonly grown: string[] = [];
 
-  constructor(
-    options: FaultOptions,
-    scene: Scene,
-    tracks: readonly Track[],
-    complaints: string[],
-    evidence: Evidence,
-  ) {
-    this.options = options;
-    this.scene = scene;
-    this.tracks = tracks;
-    this.complaints = complaints;
-    this.evidence = evidence;
+  constructor(options: RunOptions) {
+    this.with = options;
   }
 
   async run(folder: string): Promise<Omit<FaultReport, 'evidence'>> {
-    const { minutes, seed, signal, say } = this.options;
+    const { options, scene, evidence, failovers } = this.with;
+    const { seed, signal, say } = options;
     const started = Date.now();
-    const count = Math.max(1, Math.round((minutes * 60_000) / ROUND_MS));
-    const durationMs = (minutes * 60_000) / count;
-    let round = 0;
-    let writingMs = 0;
-    let verdict: Verdict;
-    do {
-      round += 1;
-      writingMs += await this.round(round, durationMs);
-      verdict = await this.judged();
-      say(
-        `round ${round}/${count}  ${verdict.records} records, ${sum(this.made)} faults; lost ${verdict.lost}, duplicated ${verdict.duplicated}, debited twice ${verdict.doubleDebited}, submitted twice ${verdict.doubleSubmitted}, held ${verdict.held}${verdict.problems.length === 0 ? '' : `; ${verdict.problems.length} problems`}`,
-      );
-    } while (round < count && verdict.problems.length === 0 && !signal.aborted);
-    const { fleet } = this.scene;
+    const writingMs = await this.underFaults();
+    say('traffic is over, coming to rest');
+    await untilRest(evidence, REST_MS, signal);
+    const verdict = await this.judged();
+    const { fleet } = scene;
+    if (verdict.problems.length > 0) await fleet.keepMetrics();
+    for (const slot of await fleet.stopAll())
+      this.with.complaints.push(`the worker of slot ${slot} did not end with 0 at the end`);
     const report = {
       faults: Object.fromEntries(this.made),
       ...verdict,
+      problems: [...verdict.problems, ...this.grown, ...this.with.complaints],
+      failoverSeconds: summary(failovers),
       seed,
       seconds: Math.round((Date.now() - started) / 1_000),
-      rounds: round,
+      trafficSeconds: Math.round(writingMs / 1_000),
       perSecond: Math.round(verdict.records / (writingMs / 1_000)),
       notReached: Object.fromEntries(this.notReached),
       endedByThemselves: fleet.surprises.length,
     };
+    say(
+      `${verdict.records} records, ${sum(this.made)} faults of ${this.made.size} kinds; lost ${verdict.lost}, duplicated ${verdict.duplicated}, debited twice ${verdict.doubleDebited}, submitted twice ${verdict.doubleSubmitted}, held ${verdict.held}`,
+    );
     writeFileSync(
       path.join(folder, 'report.json'),
       JSON.stringify({ ...report, surprises: fleet.surprises }, null, 2),
@@ -204,46 +221,65 @@ class Rounds {
   }
 
   /** @returns for how long traffic was written, ms */
-  private async round(round: number, durationMs: number): Promise<number> {
-    const { seed, rate, signal, say } = this.options;
-    const { installation, witness } = this.evidence;
-    const over = new AbortController();
+  private async underFaults(): Promise<number> {
+    const { options, scene, evidence, tracks } = this.with;
+    const { seed, rate, minutes, signal } = options;
+    const { installation, witness } = evidence;
+    const durationMs = minutes * 60_000;
     const began = Date.now();
     let writingMs = 0;
+    const over = new AbortController();
+    const end = AbortSignal.any([signal, over.signal, AbortSignal.timeout(durationMs)]);
     const load = produceLoad({
       installation,
-      accounting: witness.accounting,
-      seed: seed * 1_000 + round,
+      witness,
+      seed,
       perSecond: rate,
       durationMs,
-      signal,
+      signal: AbortSignal.any([signal, over.signal]),
     }).finally(() => {
       writingMs = Date.now() - began;
       over.abort();
     });
     load.catch(() => undefined); // heard below
-    const end = AbortSignal.any([signal, over.signal, AbortSignal.timeout(durationMs)]);
-    await Promise.all(this.tracks.map((track) => this.make(track, end)));
+    const looks = setInterval(() => {
+      if (this.look()) over.abort();
+    }, LOOK_MS);
+    try {
+      await Promise.all(tracks.map((track) => this.make(track, end)));
+    } finally {
+      clearInterval(looks);
+    }
     signal.throwIfAborted();
-    await this.scene.fleet.heal(this.scene.slots);
+    await scene.fleet.heal(scene.slots);
     await load;
-    say(`round ${round}  traffic is over, coming to rest`);
-    await untilRest(this.evidence, REST_MS);
     return writingMs;
   }
 
+  /** @returns whether something is wrong that time will not mend */
+  private look(): boolean {
+    const { options, evidence, scene } = this.with;
+    this.grown.push(...this.growth.look(scene.fleet.workers.map(({ pid }) => pid)));
+    const doubled = doubledSoFar(evidence);
+    const { produced, unseen, inFlight } = evidence.witness.accounting.endStates();
+    options.say(
+      `       ${produced} records, ${unseen + inFlight} of them under way${doubled.length === 0 ? '' : `; ${doubled.join(', ')}`}`,
+    );
+    return doubled.length > 0;
+  }
+
   private async make(track: Track, end: AbortSignal): Promise<void> {
-    const { say } = this.options;
+    const { options, scene, complaints } = this.with;
     while (!end.aborted) {
       const { number, kind, random } = track.next();
       const began = Date.now();
-      const done = await kind.inject(this.scene, random).catch((thrown: unknown) => {
-        this.complaints.push(`${number} ${kind.name}: ${asError(thrown).message}`);
+      const done = await kind.inject(scene, random).catch((thrown: unknown) => {
+        complaints.push(`${number} ${kind.name}: ${asError(thrown).message}`);
         return null;
       });
       const counts = done === null ? this.notReached : this.made;
       counts.set(kind.name, (counts.get(kind.name) ?? 0) + 1);
-      say(
+      options.say(
         `${number.padStart(5)}  ${kind.name}: ${done ?? 'not reached'} (${((Date.now() - began) / 1_000).toFixed(1)} s)`,
       );
       await new Promise((resolve) => setTimeout(resolve, BETWEEN_FAULTS_MS));
@@ -251,20 +287,27 @@ class Rounds {
   }
 
   private async judged(): Promise<Verdict> {
-    const verdict = await judge(this.evidence);
-    const open = await leftOpen(this.evidence.installation);
-    const { fleet } = this.scene;
+    const { evidence } = this.with;
+    const verdict = await judge(evidence);
+    const open = await leftOpen(evidence.installation);
     return {
       ...verdict,
       problems: [
         ...verdict.problems,
         ...open.map((where) => `a transaction was left open: ${where}`),
-        ...this.growth.look(fleet.workers.map(({ pid }) => pid)),
-        ...this.complaints,
       ],
     };
   }
 }
+
+const summary = (ms: readonly number[]): FaultReport['failoverSeconds'] => {
+  const seconds = [...ms].sort((a, b) => a - b).map((one) => Math.round(one / 100) / 10);
+  const median = seconds[Math.floor(seconds.length / 2)];
+  const max = seconds.at(-1);
+  return median === undefined || max === undefined
+    ? null
+    : { measured: seconds.length, median, max };
+};
 
 const sum = (counts: ReadonlyMap<string, number>): number =>
   [...counts.values()].reduce((total, one) => total + one, 0);

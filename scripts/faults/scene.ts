@@ -3,6 +3,7 @@ import type { DemoSimulator } from '../demo/simulator.js';
 import type { FaultInstallation } from './installation.js';
 import type { Fleet } from './fleet.js';
 import type { OwnServices } from './services.js';
+import type { Witness } from './witness.js';
 
 export const FAMILIES = ['crash', 'rebalance', 'broker', 'network', 'dependency'] as const;
 export type Family = (typeof FAMILIES)[number];
@@ -13,11 +14,14 @@ export interface Scene {
   /** Slots of the workers that run when nothing is broken. */
   readonly slots: readonly number[];
   readonly installation: FaultInstallation;
+  readonly witness: Witness;
   readonly simulator: DemoSimulator;
   /** The carriers' endpoints of this run. */
   readonly endpoints: readonly string[];
   /** null: on a stack that others use too, where nothing but workers and carriers may be broken. */
   readonly services: OwnServices | null;
+  /** A worker was killed; so long after, all of its share was delivered again. */
+  readonly failedOver: (ms: number) => void;
   /** Something went wrong that the counts alone would not show. */
   readonly complain: (problem: string) => void;
 }

@@ -1,9 +1,13 @@
 import { asError } from '../../schemas/error.js';
+import type { Coordinates } from '../../schemas/record.js';
 import { LANES } from '../../schemas/generated/records.js';
 import { Accounting, messageKey } from '../demo/accounting.js';
 import { Bookings } from '../demo/money.js';
+import type { MessageKey } from '../demo/accounting.js';
 import { AttemptsSeen } from '../demo/provider-log.js';
 import { type Decoded, readDecoded } from '../read/decoded.js';
+import type { PlannedKind } from '../traffic/planned.js';
+import { Delivery } from './delivery.js';
 import type { FaultInstallation } from './installation.js';
 
 /** A read_committed reader beside the pipeline, as anybody's own would be: knows only what is in the topics. */
@@ -13,6 +17,7 @@ export class Witness {
   readonly attempts = new AttemptsSeen();
   /** Times that events debit a message, by message and generation, where it is more than once. */
   readonly debits = new Map<string, number>();
+  private readonly deliveries = new Set<Delivery>();
   private readonly stop = new AbortController();
   private readonly reading: Promise<void>;
   private broken: Error | null = null;
@@ -23,6 +28,19 @@ export class Witness {
     this.reading = this.read(installation).catch((thrown: unknown) => {
       this.broken = asError(thrown);
     });
+  }
+
+  /** What brokers acknowledged to the producer. */
+  acknowledged(at: Coordinates, message: MessageKey, kind: PlannedKind): void {
+    this.accounting.produced(at, message, kind);
+    for (const one of this.deliveries) one.acknowledged(at, message);
+  }
+
+  /** From now on: when will each of these partitions of ingest topics have delivered something new? */
+  delivery(partitions: readonly string[]): Delivery {
+    const watched = new Delivery(partitions, () => this.deliveries.delete(watched));
+    this.deliveries.add(watched);
+    return watched;
   }
 
   /** For how long nothing was seen, ms. @throws why the reading broke off */
@@ -63,6 +81,7 @@ export class Witness {
         this.bookings.observe(record);
         this.attempts.observe(record);
         this.debit(record);
+        for (const one of this.deliveries) one.observe(record);
       }
     }
   }

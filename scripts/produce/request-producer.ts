@@ -3,12 +3,14 @@ import type { Coordinates } from '../../schemas/record.js';
 import type { KafkaEnvironment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import { diagnoseKafka } from '../../topologies/kafka-refusal.js';
-import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
+import { type ClientSettings, ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 
 export interface Outgoing {
   readonly topic: string;
   readonly key: string | null;
   readonly value: Buffer | null;
+  /** Absent: murmur2 of the key says. */
+  readonly partition?: number;
 }
 
 /** What the brokers acknowledged. */
@@ -57,8 +59,9 @@ export class RequestProducer {
   static async open(
     kafka: KafkaEnvironment,
     onAcknowledged: OnAcknowledged,
+    settings: ClientSettings = {},
   ): Promise<RequestProducer> {
-    const client = new ProducerClient({ ...rdkafkaConnection(kafka), dr_cb: true });
+    const client = new ProducerClient({ ...rdkafkaConnection(kafka), ...settings, dr_cb: true });
     try {
       await client.connect(CONNECT_MS);
     } catch (thrown) {
@@ -79,7 +82,8 @@ export class RequestProducer {
     this.#check();
     const number = this.#next++;
     this.#waiting.set(number, record);
-    this.#client.native.produce(record.topic, null, record.value, record.key, null, { number });
+    const { topic, partition = null, value, key } = record;
+    this.#client.native.produce(topic, partition, value, key, null, { number });
   }
 
   /** Waits until all are acknowledged. @throws PipelineError `kafka_unavailable` */

@@ -294,6 +294,34 @@ test('rules 12, 13: a lone record does not wait for company', async () => {
   await closeAll();
 });
 
+test('a session that cannot start leaves nothing connected: its process can end, and be started again', async () => {
+  const { session } = await scene();
+  // A producer that its client refuses to make.
+  const starting = session(0, 'classic', { client: { 'enable.idempotence': false } });
+  await expect(starting).rejects.toMatchObject({ code: 'kafka_unavailable' });
+  expect(open.map((one) => one.session['consumer'].native.isConnected())).toEqual([false]);
+  open.splice(0);
+});
+
+test('what a transaction writes to a partition is one request, however long handing it over takes', async () => {
+  const { session, outputs } = await scene();
+  const one = await session(0, 'classic', { client: { 'statistics.interval.ms': 50 } });
+  const requests: number[] = [];
+  producerOf(one.session).native.on('event.stats', ({ message }: { readonly message: string }) => {
+    const { brokers } = JSON.parse(message) as {
+      readonly brokers: Readonly<Record<string, { readonly req: { readonly Produce?: number } }>>;
+    };
+    requests.push(Object.values(brokers).reduce((sum, { req }) => sum + (req.Produce ?? 0), 0));
+  });
+  // Below the 10,000 records and the megabyte that a batch holds; handing it over takes longer than a short linger.
+  const many = outputs(Array.from({ length: 8_000 }, (_, n) => `output ${n.toString()}`));
+  const unit = { touched: new Map<string, number>(), next: [], writes: many };
+  expect(await one.session.commit(unit)).toBe('committed');
+  await eventually('statistics from after the commit', () => (requests.at(-1) ?? 0) > 0);
+  expect(requests.at(-1)).toBe(1);
+  await closeAll();
+});
+
 test('rule 16: a partition that comes during back-pressure stays paused, and a deferral outlives a rebalance', async () => {
   const { session, write, p } = await scene();
   const one = await session(0, 'classic');

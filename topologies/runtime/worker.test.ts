@@ -17,7 +17,8 @@ import { typedTopics } from '../topics.js';
 import { ChangelogReader } from './changelog-reader.js';
 import { Health } from './health.js';
 import { WorkerMetrics } from './metrics.js';
-import { classify, isTimeOut } from './rdkafka-client.js';
+import { type ClientSettings, classify, isTimeOut } from './rdkafka-client.js';
+import { SinkTask } from './sink-task.js';
 import { DEFAULT_TIMING } from './transaction-session.js';
 import { Worker, transactionalIdOf } from './worker.js';
 
@@ -28,9 +29,9 @@ afterAll(async () => {
   await kafka.close();
 });
 
-const workerOf = (slot: number, health = new Health()): Worker =>
+const workerOf = (slot: number, health = new Health(), client: ClientSettings = {}): Worker =>
   new Worker({
-    client: kafka.client,
+    client: { ...kafka.client, ...client },
     prefix: kafka.prefix,
     groupProtocol: 'classic',
     slot,
@@ -57,6 +58,36 @@ test('rule 9: a time-out is told by its code, whatever else is said of it', () =
   expect(isTimeOut({ code: -185, isRetriable: true })).toBe(true);
   expect(isTimeOut({ code: -192 })).toBe(true);
   expect(isTimeOut(new Error('timed out'))).toBe(false);
+});
+
+test('a worker one of whose tasks cannot start ends once all the others have left', async () => {
+  const topics = countingTopics(`${kafka.prefix}unable.`);
+  await kafka.topics(1, [topics.words, topics.counts, topics.seen]);
+  // Its client refuses to make the producer that a task needs, and a sink does not.
+  const worker = workerOf(0, new Health(), { 'enable.idempotence': false });
+  let left = false;
+  worker
+    .add(
+      topology('unable', [countingStages(topics)]),
+      { ask: () => Promise.resolve() },
+      { maxBatch: 1, maxInFlight: 1 },
+    )
+    .sink(
+      {
+        name: 'able',
+        topics: [textTopic(topics.words)],
+        load: (partitions) => Promise.resolve(partitions.map(() => 0)),
+        write: () => Promise.resolve([]),
+      },
+      { maxBatch: 1, lingerMs: 0 },
+    );
+  const running = worker.run().catch((thrown: unknown) => {
+    const sink = worker['running'].find((one) => one instanceof SinkTask);
+    left = sink?.['consumer'].native.isConnected() === false;
+    throw thrown;
+  });
+  await expect(running).rejects.toMatchObject({ code: 'kafka_unavailable' });
+  expect(left).toBe(true);
 });
 
 test('rule 10: an id of transactions is made of prefix, sub-topology and slot alone', () => {

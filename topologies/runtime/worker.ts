@@ -134,18 +134,18 @@ export class Worker {
     this.options.metrics.lag(() => this.lags());
     health.ready();
     log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
-    try {
-      await Promise.all(
-        this.running.map((task) =>
-          task.run().catch((thrown: unknown) => {
-            this.stop();
-            throw thrown;
-          }),
-        ),
-      );
-    } finally {
-      await this.tables.close();
-    }
+    const failures: unknown[] = [];
+    // All of them, also where one fails: the others finish and leave their groups before anything is closed under them.
+    await Promise.all(
+      this.running.map((task) =>
+        task.run().catch((thrown: unknown) => {
+          failures.push(thrown);
+          this.stop();
+        }),
+      ),
+    );
+    await this.tables.close();
+    if (failures.length > 0) throw failures[0];
   }
 
   stop(): void {

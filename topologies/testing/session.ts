@@ -1,5 +1,6 @@
 import type { RawRecord, TopicPartition, Write } from '../runtime/raw-record.js';
 import { partitionId } from '../runtime/raw-record.js';
+import type { ClientSettings } from '../runtime/rdkafka-client.js';
 import {
   type Batch,
   DEFAULT_TIMING,
@@ -18,6 +19,7 @@ export interface TestSessionOptions {
   readonly topics: readonly string[];
   readonly protocol: GroupProtocol;
   readonly timing?: Partial<SessionTiming>;
+  readonly client?: ClientSettings;
   readonly finish?: SessionOwner['finish'];
   readonly restore?: SessionOwner['restore'];
 }
@@ -33,7 +35,7 @@ export class TestSession {
     const { group, slot, topics, protocol } = options;
     this.session = new TransactionSession(
       {
-        client: kafka.client,
+        client: { ...kafka.client, ...options.client },
         groupId: `${kafka.prefix}${group}`,
         transactionalId: `${kafka.prefix}${group}.${slot.toString()}`,
         topics,

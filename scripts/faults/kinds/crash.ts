@@ -1,16 +1,25 @@
 import type { CrashPoint } from '../../../topologies/runtime/crash-points.js';
 import { type FaultKind, between } from '../scene.js';
 
-/** A worker dies at once, wherever it stands. */
+/** Far above the 15 s that it takes by itself: other faults go on beside it. */
+const DELIVERED_MS = 60_000;
+
+/** A worker dies at once, wherever it stands; it is away until the others deliver what was its share. */
 const workerKill: FaultKind = {
   name: 'worker SIGKILL',
   family: 'crash',
   needsOwnServices: false,
-  inject: async ({ fleet, slots }, random) => {
+  inject: async ({ fleet, slots, witness, failedOver }, random) => {
     const slot = random.pick(slots);
+    const share = await fleet.share(slot);
+    const delivery = witness.delivery(share);
     await fleet.kill(slot);
+    const ms = await delivery.within(DELIVERED_MS);
     await fleet.start(slot);
-    return `slot ${slot}`;
+    if (ms === null)
+      return `slot ${slot}; its share was not delivered in ${DELIVERED_MS / 1_000} s`;
+    failedOver(ms);
+    return `slot ${slot}; its ${share.length} ingest partitions delivered again after ${(ms / 1_000).toFixed(1)} s`;
   },
 };
 

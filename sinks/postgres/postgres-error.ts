@@ -71,14 +71,14 @@ export const postgresError = (thrown: unknown): PipelineError => {
   );
 };
 
-/** Names only: the detail of a DatabaseError quotes the row. */
-const brokenRule = ({ code = '', constraint, table, column }: DatabaseError): string => {
+/** Names only: the detail of a DatabaseError quotes the row. What our own triggers raise has neither, but words. */
+const brokenRule = ({ code = '', constraint, table, column, message }: DatabaseError): string => {
   const what =
     constraint !== undefined
       ? `constraint ${constraint}`
       : column !== undefined
         ? `column ${column}`
-        : 'a constraint';
+        : message;
   return `${what}${table === undefined ? '' : ` of table ${table}`} (SQLSTATE ${code})`;
 };
 

@@ -70,7 +70,11 @@ beforeAll(async () => {
   );
 }, 180_000);
 
-afterEach(() => traffic.pause());
+/** One test's failure must not be the next one's. */
+afterEach(async () => {
+  postgres.restore();
+  await traffic.pause();
+});
 afterAll(async () => {
   await worker.stop();
   await traffic.close();
@@ -183,8 +187,9 @@ test(
     const endpoint = `sms-${installation.id}`;
     traffic.flow(30, ['sms']);
     carriers.simulator.control({ endpoint, change: { errors: { 'isp.SYSTEM_ERROR': 0.6 } } });
+    const SCOPE = `channel/sms/${endpoint}`;
     const status = (name: string) =>
-      typed('provider-brown-out', name, { ...environment, TENANT: 'acme', KEY: key() });
+      typed('provider-brown-out', name, { ...environment, SCOPE, TENANT: 'acme', KEY: key() });
     const key = (): string => traffic.requests.at(0)?.messageId ?? '';
     const scope = new RegExp(`channel/sms/${endpoint}[^\\n]*? ([01])  `);
     const level = (said: string): string | undefined => scope.exec(said)?.[1];
@@ -203,12 +208,18 @@ test(
     expect(relieve.code, relieve.said).toBe(0);
     expect(relieve.said).toContain('concurrency');
 
-    carriers.simulator.control({ endpoint, reset: true });
-    await until(
-      'recovery',
-      DEADLINE_MS,
-      async () => level((await status('brown-out-over')).said) === '0',
+    const held = await status('brown-out-hold');
+    expect(held.code, held.said).toBe(0);
+    await until('the hold', DEADLINE_MS, async () =>
+      (await status('brown-out-look')).said.includes('the provider asked for it'),
     );
+    carriers.simulator.control({ endpoint, reset: true });
+    const released = await status('brown-out-release');
+    expect(released.code, released.said).toBe(0);
+    await until('recovery', DEADLINE_MS, async () => {
+      const { said } = await status('brown-out-over');
+      return level(said) === '0' && said.includes('the provider is well again');
+    });
   },
   TEST_MS,
 );

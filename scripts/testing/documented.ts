@@ -11,11 +11,14 @@ export interface Block {
   readonly text: string;
 }
 
-/** All shell blocks of a document; one without a name is nobody's, and named ''. */
+/** All shell blocks of a document, also those within lists; one without a name is nobody's, and named ''. */
 export const blocksOf = (document: string): readonly Block[] => {
   const text = readFileSync(path.join(projectRoot(), document), 'utf8');
-  return [...text.matchAll(/^```sh(?: ([\w-]+))?\n([^]*?)^```$/gm)].map(
-    ([, name = '', commands = '']) => ({ name, text: commands }),
+  return [...text.matchAll(/^( *)```sh(?: ([\w-]+))?\n([^]*?)^\1```$/gm)].map(
+    ([, indent = '', name = '', commands = '']) => ({
+      name,
+      text: commands.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    }),
   );
 };
 

@@ -7,6 +7,7 @@ import { surroundings } from './cli/stack-env.js';
 import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { actions } from './commands/actions.js';
+import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
@@ -63,6 +64,15 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(trace(cli));
   root.addCommand(status(cli));
   root.addCommand(doctor(cli));
+  root.addCommand(
+    group(
+      'breaker',
+      "A provider's rate by hand (level 1)",
+      breakerHold(cli),
+      breakerRelease(cli),
+      breakerSet(cli),
+    ),
+  );
   root.addCommand(
     group(
       'rebuild',

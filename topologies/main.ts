@@ -1,5 +1,6 @@
 import { channelsOf, lanesOf, tenantsOf } from '../processors/configuration.js';
 import { payersFirst } from '../processors/dedupe/own-reservations.js';
+import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { postingSlice } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
@@ -211,6 +212,12 @@ const assemble = async (
         health.degraded('redis', error.message);
         metrics.undeduped.inc(undeduped);
       },
+      onEmpty: (since) => {
+        health.degraded(
+          'redis',
+          `empty since ${new Date(since).toISOString()}: run millrace rebuild redis`,
+        );
+      },
       onRecovered: () => {
         health.recovered('redis');
       },
@@ -220,6 +227,14 @@ const assemble = async (
       reservations: postgresReservations(database, partitionOwnership(database)),
     };
     await refuseRefusal(redis);
+    const nothingAccepted = await patiently(() =>
+      reader.allEmpty(
+        LANES.map((lane) => names.internal.dedupe(lane)).flatMap((topic) =>
+          Array.from({ length: counts.get(topic) ?? 0 }, (_, partition) => ({ topic, partition })),
+        ),
+      ),
+    );
+    await firstSeen.begin(nothingAccepted, DEDUPE_SPAN_MS);
     for (const lane of lanes) {
       worker.add(intake(lane, topics, delivery), ports, {
         maxBatch: batchOf(lane),

@@ -13,7 +13,16 @@ import { issue } from './certificates.mjs';
  */
 
 /** Worker groups, producers, operators, readers: what `millrace acls print` has rules for. */
-export const roles = ['producer', 'reader', 'intake', 'send', 'settle', 'windows', 'operator'];
+export const roles = [
+  'producer',
+  'reader',
+  'intake',
+  'send',
+  'again',
+  'settle',
+  'windows',
+  'operator',
+];
 export const principalOf = (/** @type {string} */ role) => `millrace-${role}`;
 /** May do anything: makes topics and access rules. */
 export const administrator = principalOf('admin');

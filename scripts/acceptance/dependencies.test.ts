@@ -5,6 +5,7 @@ import { recordSchemas } from '../../schemas/record-schemas.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { type Readiness, WorkerProcess, isReady } from '../installation/worker-process.js';
+import { commandLine } from '../testing/command-line.js';
 import { endsOf, expectLedger, expectSaidOnce } from './accounting.js';
 import { type Carriers, startCarriers } from './carriers.js';
 import { installAcceptance, writeAll } from './fixture.js';
@@ -107,10 +108,19 @@ describe('away at the start', () => {
     expect(await statusCode()).toBe(200);
   }, 90_000);
 
-  test('and once they are back nothing is missed', async () => {
+  test('once they are back Redis lacks what passed without it, until the command that readiness names has run', async () => {
     proxies.redis.restore();
     proxies.influx.restore();
     traffic.flow(20, CHANNELS);
+    await worker.until(
+      (readiness) =>
+        readiness?.missing['influx'] === undefined &&
+        readiness?.missing['redis']?.detail.includes('run millrace rebuild redis') === true,
+    );
+    const said = await commandLine(installation.variables)(
+      ...['rebuild', 'redis', '--reason', 'it was away', '--apply'],
+    );
+    expect(said).toMatchObject({ code: 0, err: '' });
     await worker.until(missesNothing);
   }, 90_000);
 });

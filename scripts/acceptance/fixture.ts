@@ -19,7 +19,7 @@ const PARTITIONS = 2;
 const WRITE_DEADLINE_MS = 30_000;
 
 /** The configuration beside this file with its placeholders filled in, in a folder of its own. */
-const configFolder = (
+export const configFolder = (
   id: string,
   simulatorUrl: string,
   edit: (file: string, text: string) => string,
@@ -42,6 +42,8 @@ export const installAcceptance = (
   options: {
     readonly simulatorUrl?: string;
     readonly variables?: Variables;
+    /** Of each topic; default: two. */
+    readonly partitions?: number;
     /** A test's own additions to the configuration's files. */
     readonly edit?: (file: string, text: string) => string;
   } = {},
@@ -55,7 +57,7 @@ export const installAcceptance = (
         options.simulatorUrl ?? 'http://simulator.invalid',
         options.edit ?? ((_file, text) => text),
       ),
-    partitions: PARTITIONS,
+    partitions: options.partitions ?? PARTITIONS,
     variables: { ...SECRETS, ...options.variables },
   });
 

@@ -1,12 +1,11 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { projectRoot } from '../../schemas/root.js';
 import { connectInstallation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
+import { block, shell } from '../testing/documented.js';
 
 const DEADLINE_MS = 150_000;
 const STOP_MS = 30_000;
@@ -28,17 +27,9 @@ afterAll(async () => {
   await installation.remove();
 }, 120_000);
 
-/** The commands of the section "Your first message", as they stand in the README. */
-const firstMessage = (): string => {
-  const readme = readFileSync(path.join(projectRoot(), 'README.md'), 'utf8');
-  const block = /^```sh first-message\n([^]*?)^```$/m.exec(readme)?.[1];
-  if (block === undefined) throw new Error('README.md has no block marked sh first-message');
-  return block;
-};
-
 /** A command of the block, by its beginning. */
-const line = (block: string, beginning: string): string => {
-  const found = block.split('\n').find((one) => one.startsWith(beginning));
+const line = (commands: string, beginning: string): string => {
+  const found = commands.split('\n').find((one) => one.startsWith(beginning));
   if (found === undefined) throw new Error(`the README says no ${beginning}`);
   return found;
 };
@@ -48,13 +39,13 @@ const line = (block: string, beginning: string): string => {
  * and trace is asked again until the worker, which was started a moment ago, has sent the message: a reader's fingers
  * take longer.
  */
-const script = (block: string): string => {
-  const trace = line(block, 'npx millrace trace');
+const script = (commands: string): string => {
+  const trace = line(commands, 'npx millrace trace');
   return [
     // -m: as in a terminal, `kill %1` ends the whole job, npx and the worker.
     'set -meuo pipefail',
-    block
-      .replace(`${line(block, 'npm run stack up')}\n`, '')
+    commands
+      .replace(`${line(commands, 'npm run stack up')}\n`, '')
       .replace('> worker.log', `> ${path.join(folder, 'worker.log')}`)
       .replace(trace, `until ${trace} | tee ${folder}/trace | grep -q posted; do sleep 1; done`),
     'kill %1',
@@ -64,14 +55,9 @@ const script = (block: string): string => {
 test(
   "the README's first message: its commands, one after another, to the message that was sent",
   async () => {
-    const block = firstMessage();
-    const said = await new Promise<string>((resolve, reject) => {
-      const options = { cwd: projectRoot(), env: ENVIRONMENT, timeout: DEADLINE_MS };
-      execFile('bash', ['-c', script(block)], options, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
-      });
-    });
+    const commands = script(block('README.md', 'first-message'));
+    const { code, said } = await shell(commands, ENVIRONMENT, DEADLINE_MS);
+    expect(code, said).toBe(0);
     const trace = readFileSync(path.join(folder, 'trace'), 'utf8');
     for (const word of [
       'lantern',

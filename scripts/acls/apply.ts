@@ -18,6 +18,7 @@ const OPERATIONS = {
   Describe: AclOperationTypes.DESCRIBE,
   DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
   Create: AclOperationTypes.CREATE,
+  Alter: AclOperationTypes.ALTER,
   AlterConfigs: AclOperationTypes.ALTER_CONFIGS,
   Delete: AclOperationTypes.DELETE,
 } as const satisfies Record<AclRule['operations'][number], unknown>;

@@ -4,7 +4,8 @@ import { plan } from '../../topologies/plan.js';
 import { topicNames } from '../../topologies/topic-names.js';
 import { topicTable } from '../../topologies/topic-table.js';
 import type { Role } from './roles.js';
-import { aclLine, aclRules } from './roles.js';
+import { roles as stackRoles } from '../../infra/stack/kafka-security.mjs';
+import { ROLES, aclLine, aclRules } from './roles.js';
 
 const shape = { prefix: 'x.', channels: ['sms'], tenantsWithOwnIngest: [] };
 const rules = aclRules({
@@ -60,6 +61,16 @@ test('transactional ids and groups are bounded by the prefix', () => {
   // Only what a shadow run makes of its own: its topics' names are not known before.
   const prefixed = rules.filter((rule) => rule.resource === 'topic' && rule.prefixed);
   expect(prefixed.map(({ role, name }) => [role, name])).toEqual([['operator', 'x.shadow.']]);
+});
+
+test('the operator alone may alter the cluster: it writes abort markers', () => {
+  const cluster = rules.filter((one) => one.resource === 'cluster');
+  expect(cluster.map(({ role }) => role)).toEqual(['operator']);
+  expect(cluster[0]?.operations).toContain('Alter');
+});
+
+test('the secured stack has a user for every role', () => {
+  expect([...stackRoles].sort()).toEqual([...ROLES].sort());
 });
 
 test('a line is what kafka-acls.sh takes', () => {

@@ -17,7 +17,14 @@ export interface AclRule {
   /** Names that begin so. */
   readonly prefixed: boolean;
   readonly operations: readonly (
-    'Read' | 'Write' | 'Describe' | 'DescribeConfigs' | 'Create' | 'AlterConfigs' | 'Delete'
+    | 'Read'
+    | 'Write'
+    | 'Describe'
+    | 'DescribeConfigs'
+    | 'Create'
+    | 'Alter'
+    | 'AlterConfigs'
+    | 'Delete'
   )[];
 }
 
@@ -136,7 +143,9 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
       resource: 'cluster',
       name: 'kafka-cluster',
       prefixed: false,
-      operations: ['Create', 'Describe', 'DescribeConfigs'],
+      // Alter: `transactions abort --at` writes markers (KAFKA-16513). Kafka has no narrower right for it, and this one
+      // extends to access rules and reassignments: see docs/operators/security.md.
+      operations: ['Create', 'Describe', 'DescribeConfigs', 'Alter'],
     },
     ...table
       .map((spec) => spec.name)

@@ -17,6 +17,7 @@ import { changesOf } from '../config/apply.js';
 import { publishedConfig } from '../config/published.js';
 import type { Finding } from '../doctor/finding.js';
 import { bad, checked, good, note, timed } from '../doctor/finding.js';
+import { clusterCopies, copyFindings } from '../doctor/copies.js';
 import { brokerClock, brokerFindings, clientFindings } from '../doctor/kafka.js';
 import { influxFindings, postgresFindings, redisFindings } from '../doctor/stores.js';
 import { clusterTopics, replicationOf } from '../topics/cluster.js';
@@ -58,7 +59,9 @@ const examine = async (cli: Cli, dir: string): Promise<readonly Finding[]> => {
   });
   const groups = await Promise.all([
     checked('postgres', `${STACK} DATABASE_URL`, () => postgresFindings(one(cli, 'postgres'))),
-    checked('redis', `${STACK} REDIS_URL`, () => redisFindings(one(cli, 'redis'))),
+    checked('redis', `${STACK} REDIS_URL`, () =>
+      redisFindings(one(cli, 'redis'), cli.environment(['kafka']).kafka.prefix),
+    ),
     checked('influx', `${STACK} INFLUX_URL, INFLUX_TOKEN, INFLUX_BUCKET`, () =>
       influxFindings(one(cli, 'influx')),
     ),
@@ -112,6 +115,14 @@ const installation = async (
               ),
             ),
           )),
+      ...(await checked('copies', "check the operator's ACLs: millrace acls print", async () =>
+        copyFindings(
+          await clusterCopies(
+            admin,
+            (config === undefined ? [] : tableOf(config, kafka.prefix)).map((spec) => spec.name),
+          ),
+        ),
+      )),
       ...(await checked('clock', 'run millrace topics apply, then doctor again', async () =>
         brokerClock(kafka, await admin.listTopics()),
       )),

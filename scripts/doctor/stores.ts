@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { fetch } from 'undici';
+import { DEDUPE_SPAN_MS } from '../../processors/dedupe/span.js';
 import type { PipelineError } from '../../schemas/error.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
 import { migrationsFolder } from '../../sinks/postgres/sql-files.js';
@@ -9,6 +10,7 @@ import { databaseOf, dispatcherOf } from '../../sinks/influx/settings.js';
 import { influxQl } from '../../sinks/influx/influxql.js';
 import { redisTls } from '../../sinks/redis/client.js';
 import { redisError } from '../../sinks/redis/redis-error.js';
+import { emptySince, markerOf } from '../../sinks/redis/wholeness.js';
 import type { Environment } from '../../topologies/config.js';
 import type { Finding } from './finding.js';
 import { bad, good, note, timed } from './finding.js';
@@ -79,7 +81,34 @@ const connectOrSay = async (redis: Redis): Promise<void> => {
   }
 };
 
-export const redisFindings = async (options: Environment['redis']): Promise<readonly Finding[]> => {
+/** What dedupe lost: workers keep since when Redis holds every key (sinks/redis/wholeness.ts). */
+const lossFindings = async (redis: Redis, prefix: string): Promise<readonly Finding[]> => {
+  const marker = await redis.get(markerOf(prefix));
+  // Before the first batch of a new installation, or after a loss that no worker has met yet.
+  if (marker === null)
+    return [
+      note(
+        'redis',
+        'it holds nothing of this installation',
+        'as it should be before the first message; else run millrace rebuild redis',
+      ),
+    ];
+  const since = emptySince(Number(marker), DEDUPE_SPAN_MS, Date.now());
+  return since === null
+    ? []
+    : [
+        bad(
+          'redis',
+          `it was empty at ${new Date(since).toISOString()}: repeats of what came before pass on another partition or lane`,
+          'run millrace rebuild redis',
+        ),
+      ];
+};
+
+export const redisFindings = async (
+  options: Environment['redis'],
+  prefix: string,
+): Promise<readonly Finding[]> => {
   const redis = new Redis(options.url, {
     ...redisTls(options),
     lazyConnect: true,
@@ -113,6 +142,7 @@ export const redisFindings = async (options: Environment['redis']): Promise<read
               'set maxmemory-policy noeviction',
             ),
           ]),
+      ...(await lossFindings(redis, prefix)),
     ];
   } finally {
     redis.disconnect();

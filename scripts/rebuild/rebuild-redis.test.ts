@@ -45,6 +45,7 @@ const layer = () =>
     onDegraded: (error) => {
       throw error;
     },
+    onEmpty: () => undefined,
     onRecovered: () => undefined,
   });
 const sighting = (one: (typeof accepted)[number]) => ({
@@ -156,6 +157,8 @@ describe('after Redis was lost, rebuild redis', () => {
     expect(done).toMatchObject({ code: 0, err: '' });
     expect(figures(done)['absent']).toBe(MESSAGES - 2);
     expect(await entries()).toEqual(asItWas);
+    // Workers read here that nothing is lost any more.
+    expect(await redis.get(`${own.kafka.prefix}seen-since`)).toBe('0');
     const [key] = await redis.keysBuffer(`${own.kafka.prefix}seen:*`);
     const left = await redis.pttl(key ?? '');
     expect(left).toBeLessThanOrEqual(DEDUPE_SPAN_MS);

@@ -87,14 +87,15 @@ export const redisHandler =
     return { absent, same, others, refused, expired, unreadable, soon };
   };
 
-/** Fewer keys than were found or put back: Redis throws keys away. */
+/** Fewer keys than were found or put back: Redis throws keys away. Where all are there, it is told to be whole. */
 export const redisCheck =
   (restorer: FirstSeenRestorer): Rebuild['check'] =>
   async ({ absent = 0, same = 0, soon = 0 }) => {
     const held = await restorer.count();
-    return held + soon >= absent + same
-      ? []
-      : [
-          `Redis holds ${held} keys, fewer than the ${absent + same} that were put back or found: does it evict (maxmemory-policy), or was it flushed meanwhile?`,
-        ];
+    if (held + soon < absent + same)
+      return [
+        `Redis holds ${held} keys, fewer than the ${absent + same} that were put back or found: does it evict (maxmemory-policy), or was it flushed meanwhile?`,
+      ];
+    await restorer.whole();
+    return [];
   };

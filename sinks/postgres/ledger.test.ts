@@ -460,12 +460,19 @@ describe('the last guards', () => {
     };
     expect(await ledger.grant(grant)).toBe(true);
     expect(await ledger.grant(grant)).toBe(false);
-    await expect(ledger.grant({ ...grant, cashMicros: 6n })).rejects.toMatchObject({
-      code: 'row_refused',
-    });
-    await expect(
-      ledger.grant({ ...grant, transferId: 'usd', currency: 'USD' }),
-    ).rejects.toMatchObject({ code: 'row_refused' });
+    const refusals = [
+      { change: { cashMicros: 6n }, rule: 'exists with other content' },
+      { change: { transferId: 'usd', currency: 'USD' }, rule: 'is kept in CNY, not in USD' },
+      { change: { transferId: 'huge', units: 2n ** 63n - 5n }, rule: 'bigint out of range' },
+      { change: { transferId: 'debt', cashMicros: -1n }, rule: 'transfers_cash_check' },
+    ];
+    for (const { change, rule } of refusals) {
+      const error = await ledger.grant({ ...grant, ...change }).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'row_refused' });
+      const { message } = error as Error;
+      expect(message).toContain(`account ${tenant}/promo is not granted`);
+      expect(message).toContain(rule);
+    }
     expect(await balance()).toBe('1005 0 0 / 10 0 0');
   });
 
@@ -480,7 +487,12 @@ describe('the last guards', () => {
     'update budgets set cash_available = cash_available + 1',
     'update budgets set pv_available = -1',
     'update budgets set cash_pending = cash_pending - 1, cash_posted = cash_posted + 2',
-  ])('the constraints refuse "%s"', async (text) => {
-    await expect(database.query({ name: '', text })).rejects.toThrow('violates check constraint');
+  ])('the constraints refuse "%s", and say what to do', async (text) => {
+    const error = await database.query({ name: '', text }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'postgres_refused', verdict: 'stop' });
+    const { message } = error as Error;
+    expect(message).toMatch(/constraint budgets_\w+ of table budgets \(SQLSTATE 23514\)/);
+    expect(message).toContain('millrace doctor');
+    expect(message).not.toContain('DATABASE_URL');
   });
 });

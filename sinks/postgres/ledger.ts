@@ -1,5 +1,7 @@
+import { PipelineError } from '../../schemas/error.js';
 import { textArray } from './array-literal.js';
 import type { Database } from './pool.js';
+import { ruleBroken } from './postgres-error.js';
 import { sqlQuery } from './sql-files.js';
 
 /** A recharge. Its id makes it once, however often it is asked for. */
@@ -94,20 +96,24 @@ export const postgresLedger = (database: Database) => {
   return {
     /**
      * Recharges an account, which is made where there is none. False: this transfer was booked before.
-     * @throws PipelineError postgres_refused where the id was used with other content, or the currency is another
+     * @throws PipelineError row_refused, naming account, budget and rule, where the id was used with other content, the
+     *   currency is another, or a sum leaves its range
      */
-    async grant({
-      transferId,
-      tenantId,
-      businessLine,
-      currency,
-      cashMicros,
-      units,
-      note = '',
-    }: Grant): Promise<boolean> {
+    async grant(grant: Grant): Promise<boolean> {
+      const { transferId, tenantId, businessLine, currency, cashMicros, units, note = '' } = grant;
       const values = [transferId, tenantId, businessLine, currency, cashMicros, units, note];
-      const [row] = await database.query<{ granted: boolean }>(GRANT, values);
-      return row?.granted === true;
+      try {
+        const [row] = await database.query<{ granted: boolean }>(GRANT, values);
+        return row?.granted === true;
+      } catch (thrown) {
+        const rule = ruleBroken(thrown);
+        if (rule === null) throw thrown;
+        throw new PipelineError(
+          'row_refused',
+          `account ${tenantId}/${businessLine} is not granted ${cashMicros} micros ${currency} and ${units} units of PV (transfer ${transferId}): ${rule}. Nothing was booked for it`,
+          thrown,
+        );
+      }
     },
 
     /** Which of these transfers are booked. */

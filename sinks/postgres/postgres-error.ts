@@ -22,6 +22,9 @@ const CREDENTIALS = /^28...$/;
  */
 const VALUES_REFUSED = /^(22|54)...$/;
 
+/** Integrity constraints (class 23), but for the one that passes. */
+const CONSTRAINT = /^23...$/;
+
 const isPassing = (cause: unknown): boolean => {
   // Without a SQLSTATE the server did not answer at all: socket errors, time-outs, a closed connection.
   if (!(cause instanceof DatabaseError)) return true;
@@ -55,9 +58,39 @@ export const postgresError = (thrown: unknown): PipelineError => {
       `Postgres refuses a row: SQLSTATE ${thrown.code ?? ''}${thrown.constraint === undefined ? '' : `, constraint ${thrown.constraint}`}`,
       thrown,
     );
+  if (thrown instanceof DatabaseError && CONSTRAINT.test(thrown.code ?? ''))
+    return new PipelineError(
+      'postgres_refused',
+      `Postgres refuses what would break the ledger: ${brokenRule(thrown)}. Nothing was written and nothing skipped, and it will be refused again. Keep the constraint; look at the account with millrace status, undo what was changed in these tables by hand, run millrace doctor, and report this line`,
+      thrown,
+    );
   return new PipelineError(
     'postgres_refused',
     `Postgres refuses: ${message}. Check DATABASE_URL, the role's rights, and that migrations ran`,
     thrown,
   );
+};
+
+/** Names only: the detail of a DatabaseError quotes the row. What our own triggers raise has neither, but words. */
+const brokenRule = ({ code = '', constraint, table, column, message }: DatabaseError): string => {
+  const what =
+    constraint !== undefined
+      ? `constraint ${constraint}`
+      : column !== undefined
+        ? `column ${column}`
+        : message;
+  return `${what}${table === undefined ? '' : ` of table ${table}`} (SQLSTATE ${code})`;
+};
+
+/**
+ * The server's own words on why it refused values, where the caller knows that they are not personal data; null where
+ * it refused for another reason, or did not answer.
+ */
+export const ruleBroken = (thrown: unknown): string | null => {
+  const cause = thrown instanceof PipelineError ? thrown.cause : thrown;
+  if (!(cause instanceof DatabaseError)) return null;
+  const { code = '', message } = cause;
+  return VALUES_REFUSED.test(code) || (CONSTRAINT.test(code) && code !== UNIQUE_VIOLATION)
+    ? `${message} (SQLSTATE ${code})`
+    : null;
 };

@@ -5,10 +5,11 @@ import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { keyHash } from '../../processors/dedupe/key.js';
-import type { FirstSeen, FirstSighting, Sighting } from '../../processors/dedupe/first-seen.js';
+import type { FirstSighting, Sighting } from '../../processors/dedupe/first-seen.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { connectRedis } from './client.js';
 import { redisFirstSeen } from './first-seen.js';
+import { firstSeenRestorer } from './restore-first-seen.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -21,12 +22,13 @@ const serverUrl = (): string => {
 let redis: Redis;
 let admin: Redis;
 let prefix: string;
-let firstSeen: FirstSeen;
+let firstSeen: ReturnType<typeof layer>;
 const onDegraded = vi.fn();
+const onEmpty = vi.fn();
 const onRecovered = vi.fn();
 
-const layer = (topicPrefix = prefix): FirstSeen =>
-  redisFirstSeen({ redis, topicPrefix, onDegraded, onRecovered });
+const layer = (topicPrefix = prefix) =>
+  redisFirstSeen({ redis, topicPrefix, onDegraded, onEmpty, onRecovered });
 
 beforeEach(async () => {
   vi.clearAllMocks();
@@ -152,6 +154,73 @@ test('survives a Redis that forgot its scripts', async () => {
   expect(onDegraded).not.toHaveBeenCalled();
 });
 
+describe('Redis emptied', () => {
+  /** What a flush, an eviction or a server without its file leaves of this installation. */
+  const lose = async (): Promise<void> => {
+    await admin.del(await ownKeys(`${prefix}*`));
+  };
+
+  test('a new installation has lost nothing', async () => {
+    await layer().begin(true, HOUR_MS);
+    await claim(sighting(1, 10));
+    expect(onEmpty).not.toHaveBeenCalled();
+  });
+
+  test('is told with the next batch, once, and since when', async () => {
+    await layer().begin(true, HOUR_MS);
+    await claim(sighting(1, 10));
+    const before = Date.now();
+    await lose();
+    expect(await claim(sighting(1, 11))).toEqual(firsts(sighting(1, 11)));
+    await claim(sighting(2, 12));
+    expect(onEmpty).toHaveBeenCalledOnce();
+    const [since] = onEmpty.mock.lastCall as [number];
+    expect(Math.abs(since - before)).toBeLessThan(60_000);
+    expect(onRecovered).not.toHaveBeenCalled();
+  });
+
+  test('is told before the first batch by a worker that starts then', async () => {
+    await layer().begin(false, HOUR_MS);
+    expect(onEmpty).toHaveBeenCalledOnce();
+  });
+
+  test('is over once it was rebuilt, without a batch to find out', async () => {
+    await claim(sighting(1, 10));
+    expect(onEmpty).toHaveBeenCalledOnce();
+    await firstSeenRestorer(admin, prefix).whole();
+    await vi.waitFor(
+      () => {
+        expect(onRecovered).toHaveBeenCalledOnce();
+      },
+      { timeout: 10_000, interval: 50 },
+    );
+  });
+
+  test('is over by itself a span later: what it lost has expired', async () => {
+    await admin.set(`${prefix}seen-since`, Date.now() - HOUR_MS);
+    await claim(sighting(1, 10));
+    expect(onEmpty).not.toHaveBeenCalled();
+  });
+
+  test('a new installation whose first records passed without Redis is not whole', async () => {
+    const { hostname, port } = new URL(serverUrl());
+    redis.disconnect();
+    redis = connectRedis({ url: 'redis://127.0.0.1:1' });
+    const away = layer();
+    await away.begin(true, HOUR_MS);
+    await away.claim([sighting(1, 10)], HOUR_MS);
+    redis.options.host = hostname;
+    redis.options.port = Number(port);
+    await vi.waitFor(
+      async () => {
+        expect(await away.claim([sighting(2, 11)], HOUR_MS)).not.toEqual([null]);
+      },
+      { timeout: 10_000, interval: 50 },
+    );
+    expect(onEmpty).toHaveBeenCalledOnce();
+  });
+});
+
 describe('Redis away', () => {
   test('a killed connection is dialled anew, and costs no answer', async () => {
     await claim(sighting(1, 10));
@@ -219,6 +288,7 @@ describe('Redis away', () => {
     });
     firstSeen = layer();
     try {
+      await firstSeen.begin(true, HOUR_MS);
       expect(await claim(sighting(1, 10))).toEqual(firsts(sighting(1, 10)));
       hung = true;
       const from = performance.now();

@@ -10,6 +10,7 @@ import { projectRoot } from '../../schemas/root.js';
 import { PATIENCE_MS } from './client.js';
 import { pack, unpack } from './packing.js';
 import { redisError } from './redis-error.js';
+import { emptySince, markerOf } from './wholeness.js';
 
 /** As processors/dedupe/first-seen.ts has it, with what each field means. */
 interface Sighting {
@@ -28,10 +29,14 @@ export interface FirstSeenOptions {
   readonly topicPrefix: string;
   /** The layer is away: dedupe goes on without it. Called at most once a batch, with how many records it concerns. */
   readonly onDegraded: (error: PipelineError, undeduped: number) => void;
-  /** It answered again after having been away. */
+  /** It answers, but lost what it knew, at this time (ms since the epoch): only its keys since then are deduped by it. */
+  readonly onEmpty: (since: number) => void;
+  /** It answers and has all keys of the span, after having been away or empty. */
   readonly onRecovered: () => void;
 }
 
+/** While it is known to be empty, how often it is asked whether it was rebuilt: lanes without traffic ask nothing. */
+const LOOK_MS = 2_000;
 /** Between tries while Redis is given its time: it is loading, or its connection is dialled anew. */
 const AGAIN_MS = 25;
 
@@ -56,12 +61,18 @@ export const redisFirstSeen = ({
   redis,
   topicPrefix,
   onDegraded,
+  onEmpty,
   onRecovered,
 }: FirstSeenOptions) => {
   const prefix = `${topicPrefix}seen:`;
+  const marker = markerOf(topicPrefix);
   const firstSeen = script('first-seen');
   const releasing = script('release');
   let degraded = false;
+  let empty: number | null = null;
+  /** Nothing was accepted yet, by anyone: what is not there was not lost. */
+  let fresh = false;
+  let looking: NodeJS.Timeout | undefined;
   let dialled: Promise<void> | undefined;
   let hangingUp = false;
   // A refused log-in is told by event only; the command just finds the connection closed.
@@ -75,6 +86,9 @@ export const redisFirstSeen = ({
   });
   redis.on('ready', () => {
     refusal = null;
+  });
+  redis.on('end', () => {
+    clearInterval(looking);
   });
 
   const run = async (
@@ -112,8 +126,10 @@ export const redisFirstSeen = ({
     for (;;) {
       try {
         const reply = await run(...call);
-        if (degraded) onRecovered();
-        degraded = false;
+        if (degraded) {
+          degraded = false;
+          tell();
+        }
         return { reply };
       } catch (cause) {
         const error = refusal ?? redisError(cause);
@@ -125,6 +141,8 @@ export const redisFirstSeen = ({
           continue;
         }
         degraded = true;
+        // They passed, and Redis does not know them.
+        if (records > 0) fresh = false;
         hangUp();
         onDegraded(error, records);
         return null;
@@ -132,23 +150,62 @@ export const redisFirstSeen = ({
     }
   };
 
+  const tell = (): void => {
+    if (empty === null) onRecovered();
+    else onEmpty(empty);
+  };
+
+  /** Everything after the marker of the script's answer; null where Redis is away. */
+  const ask = async (
+    sightings: readonly Sighting[],
+    spanMs: number,
+  ): Promise<readonly (number | Buffer)[] | null> => {
+    const { topics, packed } = pack(sightings);
+    const answer = await tryRun(sightings.length, firstSeen, [
+      prefix,
+      spanMs,
+      marker,
+      fresh ? 1 : 0,
+      topics.length,
+      ...topics,
+      packed,
+    ]);
+    if (answer === null) return null;
+    fresh = false;
+    const [kept, ...found] = answer.reply as readonly (number | Buffer)[];
+    const since = emptySince(Number(String(kept)), spanMs, Date.now());
+    if (since !== empty) {
+      empty = since;
+      tell();
+      clearInterval(looking);
+      if (empty !== null)
+        looking = setInterval(() => {
+          // A refusal is said by the next batch, which it stops.
+          ask([], spanMs).catch(() => undefined);
+        }, LOOK_MS).unref();
+    }
+    return found;
+  };
+
   return {
+    /**
+     * Before the first batch: tells at once whether Redis lost what it knew. `nothingAccepted`: on a new installation
+     * nothing is lost.
+     * @throws PipelineError redis_refused (stop)
+     */
+    async begin(nothingAccepted: boolean, spanMs: number): Promise<void> {
+      fresh = nothingAccepted;
+      await ask([], spanMs);
+    },
+
     /** @throws PipelineError redis_refused (stop) */
     async claim(
       sightings: readonly Sighting[],
       spanMs: number,
     ): Promise<readonly (First | null)[]> {
-      const { topics, packed } = pack(sightings);
-      const answer = await tryRun(sightings.length, firstSeen, [
-        prefix,
-        spanMs,
-        topics.length,
-        ...topics,
-        packed,
-      ]);
-      if (answer === null) return sightings.map(() => null);
+      const found = await ask(sightings, spanMs);
+      if (found === null) return sightings.map(() => null);
       const firsts: First[] = [...sightings];
-      const found = answer.reply as readonly (number | Buffer)[];
       for (let index = 0; index + 1 < found.length; index += 2) {
         const kept = unpack(found[index + 1] as Buffer);
         firsts[Number(found[index]) - 1] = { ...kept, messageId: messageId(kept.messageId) };

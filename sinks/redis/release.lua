@@ -1,4 +1,4 @@
--- Deletes keys that are held by these very coordinates. ARGV as in first-seen.lua, without the span.
+-- Deletes keys that are held by these very coordinates. ARGV as in first-seen.lua: key prefix; number of topics; topics; records.
 local prefix, topics = ARGV[1], tonumber(ARGV[2])
 local records = ARGV[3 + topics]
 local released = 0

@@ -5,6 +5,7 @@ import { projectRoot } from '../../schemas/root.js';
 import type { Packable } from './packing.js';
 import { pack } from './packing.js';
 import { redisError } from './redis-error.js';
+import { WHOLE, markerOf } from './wholeness.js';
 
 /** An entry of the global dedupe layer, as it was made when the record was first seen. */
 export interface Restorable extends Required<Packable> {
@@ -49,6 +50,15 @@ export const firstSeenRestorer = (redis: Redis, topicPrefix: string) => {
         )) as readonly number[];
         const [absent = 0, same = 0, others = 0] = answer;
         return { absent, same, others };
+      } catch (cause) {
+        throw redisError(cause);
+      }
+    },
+
+    /** All keys of the span are there: workers say so within seconds. */
+    async whole(): Promise<void> {
+      try {
+        await redis.set(markerOf(topicPrefix), WHOLE);
       } catch (cause) {
         throw redisError(cause);
       }

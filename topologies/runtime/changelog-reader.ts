@@ -58,6 +58,28 @@ export class ChangelogReader {
     }
   }
 
+  /**
+   * Whether none of these partitions holds a record.
+   * @throws PipelineError kafka_unavailable
+   */
+  async allEmpty(partitions: readonly TopicPartition[]): Promise<boolean> {
+    await this.connect();
+    try {
+      for (const partition of partitions) {
+        const { low, high } = await this.uncommitted.watermarks(partition, QUERY_DEADLINE_MS);
+        if (low < high) return false;
+      }
+      return true;
+    } catch (error) {
+      this.renew();
+      throw new PipelineError(
+        'kafka_unavailable',
+        `asking how much changelogs hold: ${asError(error).message}`,
+        error,
+      );
+    }
+  }
+
   async close(): Promise<void> {
     await this.queue;
     await Promise.all([this.uncommitted.disconnect(5_000), this.committed.disconnect(5_000)]);

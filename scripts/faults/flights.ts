@@ -1,5 +1,6 @@
 import { Partitioners } from 'kafkajs';
 import type { KafkaEnvironment } from '../../topologies/config.js';
+import { asError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { type Outgoing, RequestProducer } from '../produce/request-producer.js';
 
@@ -21,7 +22,7 @@ export class Flights {
   private readonly pick = Partitioners.DefaultPartitioner();
   private readonly timer: NodeJS.Timeout;
   private producer: RequestProducer | null = null;
-  private failed: unknown = null;
+  private failed: Error | null = null;
 
   private constructor(partitions: number) {
     this.partitions = partitions;
@@ -98,7 +99,7 @@ export class Flights {
       this.inTheAir.set(place, records.length);
       for (const record of records)
         this.producer?.send(record).catch((thrown: unknown) => {
-          this.failed ??= thrown;
+          this.failed ??= asError(thrown);
         });
     }
   }

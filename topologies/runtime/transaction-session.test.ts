@@ -295,12 +295,23 @@ test('rules 12, 13: a lone record does not wait for company', async () => {
 });
 
 test('a session that cannot start leaves nothing connected: its process can end, and be started again', async () => {
-  const { session } = await scene();
-  // A producer that its client refuses to make.
-  const starting = session(0, 'classic', { client: { 'enable.idempotence': false } });
-  await expect(starting).rejects.toMatchObject({ code: 'kafka_unavailable' });
-  expect(open.map((one) => one.session['consumer'].native.isConnected())).toEqual([false]);
-  open.splice(0);
+  const { group } = await scene();
+  const one = new TestSession(kafka, {
+    group: group.slice(kafka.prefix.length),
+    slot: 0,
+    topics: [],
+    protocol: 'classic',
+    // Its client refuses to make the producer.
+    client: { 'enable.idempotence': false },
+  });
+  const seen: string[] = [];
+  const { native } = one.session['consumer'];
+  for (const event of ['ready', 'disconnected'] as const)
+    native.on(event, () => {
+      seen.push(event);
+    });
+  await expect(one.session.start()).rejects.toMatchObject({ code: 'kafka_unavailable' });
+  expect(seen).toEqual(['ready', 'disconnected']);
 });
 
 test('what a transaction writes to a partition is one request, however long handing it over takes', async () => {

@@ -320,6 +320,8 @@ export class SinkTask<V> {
         this.ends.delete(partitionId(one));
       }
       this.consumer.native.incrementalAssign(offsets);
+      // A pause outlives its assignment in librdkafka: revoked while we waited for a dependency, it would stand still.
+      this.consumer.native.resume([...offsets]);
       this.options.onEvent({ kind: 'assigned', partitions: event.partitions });
     } else {
       this.rebalances.splice(this.rebalances.indexOf(event), 1);

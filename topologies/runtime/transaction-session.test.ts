@@ -4,7 +4,7 @@ import { PipelineError } from '../../schemas/error.js';
 import { expelMembers } from '../testing/group-wire.js';
 import { TestKafka, eventually } from '../testing/kafka.js';
 import { TestSession, type TestSessionOptions, unitOf } from '../testing/session.js';
-import type { Write } from './raw-record.js';
+import { type Write, partitionId } from './raw-record.js';
 import { ConsumerClient, type ProducerClient } from './rdkafka-client.js';
 import type { GroupProtocol, TransactionSession } from './transaction-session.js';
 
@@ -366,6 +366,26 @@ test('rule 16: a partition that comes during back-pressure stays paused, and a d
   expect(texts((await one.collect(1)).records)).toEqual(['later']);
   expect(Date.now()).toBeGreaterThanOrEqual(due);
   expect(other).not.toBe('');
+  await closeAll();
+});
+
+test('rule 16: a partition that was given up while it was paused is read when it comes back', async () => {
+  const { session, write, p } = await scene();
+  const one = await session(0, 'classic');
+  await one.own(PARTITIONS);
+  for (let partition = 0; partition < PARTITIONS; partition++) await write(['w'], partition);
+  for (const { at } of (await one.collect(PARTITIONS)).records)
+    await one.session.defer({ ...p(at.partition), offset: at.offset }, Date.now() + 3_600_000);
+  const two = await session(1, 'classic');
+  await eventually('two partitions each', async () => {
+    await Promise.all([one.take(), two.take()]);
+    return one.owned.length === 2 && two.owned.length === 2;
+  });
+  const gone = [...two.owned];
+  await two.session.close();
+  open.splice(open.indexOf(two), 1);
+  const back = await one.collect(2);
+  expect(back.records.map(({ at }) => partitionId(at)).sort()).toEqual(gone);
   await closeAll();
 });
 

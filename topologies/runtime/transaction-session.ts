@@ -572,6 +572,8 @@ export class TransactionSession {
     this.owner.onEvent({ kind: 'assigned', partitions });
     try {
       this.consumer.native.incrementalAssign(offsets);
+      // A pause outlives its assignment in librdkafka: given up while paused, a partition came back and stood still.
+      this.consumer.native.resume([...partitions]);
       const again = this.backPressure ? this.assignment.partitions : this.assignment.deferred;
       if (again.length > 0) this.consumer.native.pause([...again]);
     } catch (error) {

@@ -35,6 +35,7 @@ export class SimulatedConsumer {
   private readonly onRebalance:
     ((error: unknown, partitions: TopicPartition[]) => void) | undefined;
   private readonly fetching = new Map<PartitionId, Fetching>();
+  private readonly paused = new Set<string>();
   private readonly ends: ((eof: PartitionOffset) => void)[] = [];
   private readonly callbacks: Callback[] = [];
   /** Told and not answered: the next one waits. */
@@ -237,14 +238,18 @@ export class SimulatedConsumer {
       topic,
       partition,
       position: offset,
-      paused: false,
+      // As in librdkafka, a pause outlives the assignment.
+      paused: this.paused.has(partitionId({ topic, partition })),
       endTold: -1,
     });
   }
 
   private setPaused(partitions: readonly TopicPartition[], paused: boolean): void {
     for (const one of partitions) {
-      const found = this.fetching.get(partitionId(one));
+      const id = partitionId(one);
+      if (paused) this.paused.add(id);
+      else this.paused.delete(id);
+      const found = this.fetching.get(id);
       if (found !== undefined) found.paused = paused;
     }
   }

@@ -12,6 +12,7 @@ import { Traffic } from '../acceptance/traffic.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { type Readiness, WorkerProcess } from '../installation/worker-process.js';
+import { commandLine } from '../testing/command-line.js';
 import { type OwnRedis, startOwnRedis } from '../testing/own-redis.js';
 import { typed } from '../testing/documented.js';
 
@@ -210,6 +211,14 @@ test(
     expect(relieve.code, relieve.said).toBe(0);
     expect(relieve.said).toContain('concurrency');
 
+    const breaker = (...args: readonly string[]) =>
+      commandLine(environment)('breaker', ...args, '--dir', String(environment['CONFIG']));
+    expect(await breaker('hold', SCOPE)).toMatchObject({ code: 0, err: '' });
+    const unknown = await breaker('hold', 'channel/sms/nobody');
+    expect(unknown.code).toBe(1);
+    expect(unknown.err).toContain(SCOPE);
+    expect(await breaker('set', SCOPE, '--level', '2')).toMatchObject({ code: 2 });
+    expect(await breaker('hold', SCOPE, '--apply')).toMatchObject({ code: 2 });
     const held = await status('brown-out-hold');
     expect(held.code, held.said).toBe(0);
     await until('the hold', DEADLINE_MS, async () =>

@@ -162,8 +162,12 @@ describe('with SASL, TLS and access rules on, each role as its own principal', (
       const feedback = await count(reader.client, reader.names.feedback);
       return feedback + (await count(reader.client, reader.names.refused)) >= MESSAGES;
     });
-    await until('windows', 60_000, async () => (await count(reader.client, names.windows)) > 0);
+    await until('windows', 60_000, async () => {
+      allAlive();
+      return (await count(reader.client, names.windows)) > 0;
+    });
     await until('settled attempts', 60_000, async () => {
+      allAlive();
       const [row] = await reader.database.query<{ n: bigint }>({
         name: 'attempts',
         text: 'select count(*) as n from attempts',

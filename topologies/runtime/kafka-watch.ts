@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { asError } from '../../schemas/error.js';
 import type { Health } from './health.js';
 import { type ClientSettings, ConsumerClient, settled } from './rdkafka-client.js';
@@ -29,13 +30,8 @@ export const watchKafka = (
   const watching = (async () => {
     while (!stop.signal.aborted) {
       await look();
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pauseMs);
-        stop.signal.addEventListener('abort', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      // Rejected by the abort only, which ends the loop.
+      await pause(pauseMs, undefined, { signal: stop.signal }).catch(() => undefined);
     }
   })();
   return {
@@ -48,16 +44,28 @@ export const watchKafka = (
 
 /** A question that any broker answers, on a client of its own that joins no group. */
 export const kafkaQuestion = (client: ClientSettings, topic: string) => {
-  const consumer = new ConsumerClient({ ...client, 'group.id': 'millrace.metadata' });
-  let connected = false;
+  let consumer: ConsumerClient | null = null;
+  const connected = async (): Promise<ConsumerClient> => {
+    if (consumer !== null) return consumer;
+    const one = new ConsumerClient({ ...client, 'group.id': 'millrace.metadata' });
+    try {
+      await one.connect(ASK_MS);
+    } catch (error) {
+      await one.disconnect(ASK_MS);
+      throw error;
+    }
+    consumer = one;
+    return one;
+  };
   return {
     ask: async (): Promise<void> => {
-      if (!connected) await consumer.connect(ASK_MS);
-      connected = true;
+      const { native } = await connected();
       await settled('metadata', ASK_MS + 1_000, (done) => {
-        consumer.native.getMetadata({ topic, timeout: ASK_MS }, done);
+        native.getMetadata({ topic, timeout: ASK_MS }, done);
       });
     },
-    close: () => consumer.disconnect(ASK_MS),
+    close: async () => {
+      await consumer?.disconnect(ASK_MS);
+    },
   };
 };

@@ -229,7 +229,8 @@ const readRefusal = async (role: Role, topic: string, groupId: string): Promise<
     await consumer.subscribe({ topics: [topic], fromBeginning: true });
     return await new Promise((resolve, reject) => {
       consumer.on('consumer.crash', ({ payload }) => {
-        resolve(typeOf(payload.error));
+        // It was given records: kafkajs has no lz4 to unpack them with.
+        resolve(payload.error.name === 'KafkaJSNotImplemented' ? null : typeOf(payload.error));
       });
       consumer
         .run({

@@ -188,8 +188,8 @@ describe('an open transaction', () => {
   });
 });
 
-// One whose markers its coordinator cannot write stays in its log for good: scripts/runbooks/kafka.test.ts has a broker
-// of its own for that.
+// One whose markers its coordinator cannot write stays with it until its broker is restarted: scripts/runbooks/kafka.test.ts
+// has a broker of its own for that.
 
 describe('what the brokers say', () => {
   const open = {

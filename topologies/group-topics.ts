@@ -8,7 +8,7 @@ export interface GroupTopics {
 }
 
 /** Which worker group runs a topology. */
-const groupOfTopology = (topology: string): WorkerGroup => {
+export const groupOfTopology = (topology: string): WorkerGroup => {
   const first = topology.split('.')[0] ?? '';
   return first === 'intake' || first === 'send' || first === 'again' || first === 'windows'
     ? first

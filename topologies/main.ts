@@ -38,6 +38,7 @@ import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { Health } from './runtime/health.js';
 import { crashPoints } from './runtime/crash-points.js';
+import { kafkaQuestion, watchKafka } from './runtime/kafka-watch.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
@@ -379,6 +380,12 @@ const assemble = async (
   }
   options.signal.addEventListener('abort', () => {
     worker.stop();
+  });
+  const question = kafkaQuestion(client, names.config);
+  const watch = watchKafka(question.ask, health);
+  closers.push(async () => {
+    await watch.close();
+    await question.close();
   });
   options.onReady?.({ healthPort, callbackPort });
   if (!options.signal.aborted) await worker.run();

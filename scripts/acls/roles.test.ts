@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { LANES } from '../../schemas/generated/records.js';
+import { groupOfTopology } from '../../topologies/group-topics.js';
 import { plan } from '../../topologies/plan.js';
+import { groupOf } from '../../topologies/runtime/worker.js';
 import { topicNames } from '../../topologies/topic-names.js';
 import { topicTable } from '../../topologies/topic-table.js';
 import type { Role } from './roles.js';
@@ -8,11 +10,12 @@ import { roles as stackRoles } from '../../infra/stack/kafka-security.mjs';
 import { ROLES, aclLine, aclRules } from './roles.js';
 
 const shape = { prefix: 'x.', channels: ['sms'], tenantsWithOwnIngest: [] };
+const tasks = plan({ ...shape, lanes: LANES });
 const rules = aclRules({
   prefix: 'x.',
   names: topicNames('x.'),
   table: topicTable(shape),
-  plan: plan({ ...shape, lanes: LANES }),
+  plan: tasks,
 });
 const may = (role: Role, operation: string, topic: string): boolean =>
   rules.some(
@@ -53,6 +56,21 @@ test('and nothing more: what holds personal data is read only by those who deliv
   expect(may('send', 'Write', 'x.ingest.p0')).toBe(false);
   expect(may('producer', 'Write', 'x.feedback')).toBe(false);
   expect(may('operator', 'Write', 'x.feedback')).toBe(false);
+});
+
+test('every task may use its own group and transactional id', () => {
+  expect(tasks.map(({ topology }) => topology)).toContain('unknown');
+  for (const { topology } of tasks)
+    for (const resource of ['group', 'transactional-id'] as const) {
+      const covered = rules.some(
+        (rule) =>
+          rule.role === groupOfTopology(topology) &&
+          rule.resource === resource &&
+          rule.prefixed &&
+          groupOf('x.', topology).startsWith(rule.name),
+      );
+      expect([topology, resource, covered]).toEqual([topology, resource, true]);
+    }
 });
 
 test('transactional ids and groups are bounded by the prefix', () => {

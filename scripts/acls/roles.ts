@@ -1,5 +1,5 @@
 import type { TaskDescription } from '../../topologies/describe.js';
-import { groupTopics } from '../../topologies/group-topics.js';
+import { groupOfTopology, groupTopics } from '../../topologies/group-topics.js';
 import { WORKER_GROUPS, type WorkerGroup } from '../../topologies/main.js';
 import { groupOf } from '../../topologies/runtime/worker.js';
 import { AGAIN_STAGES, type TopicNames } from '../../topologies/topic-names.js';
@@ -97,6 +97,14 @@ const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): Ac
     name: groupOf(prefix, task),
     prefixed: true,
   });
+  // intake.p0 and intake.p1 have one rule: ids begin with the topology's first name.
+  const topologies = [
+    ...new Set(
+      plan
+        .filter(({ topology }) => groupOfTopology(topology) === role)
+        .map(({ topology }) => topology.split('.')[0] ?? topology),
+    ),
+  ];
   const tasksNamed =
     role === 'settle'
       ? ['settle', 'receipts', 'attempts', 'unknown']
@@ -118,7 +126,7 @@ const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): Ac
       ...prefixedBy(task),
       operations: ['Read'],
     })),
-    ...(role === 'settle' ? ['receipts'] : [role]).map((task): AclRule => ({
+    ...topologies.map((task): AclRule => ({
       role,
       resource: 'transactional-id',
       ...prefixedBy(task),

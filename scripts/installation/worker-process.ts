@@ -87,7 +87,13 @@ export class WorkerProcess {
     priority: Priority = 'normal',
   ): Promise<WorkerProcess> {
     const worker = await WorkerProcess.launch(variables, options, priority);
-    await worker.until(isReady);
+    try {
+      await worker.until(isReady);
+    } catch (error) {
+      // Nobody else knows it: left alone it would work on for ever.
+      await worker.kill();
+      throw error;
+    }
     return worker;
   }
 

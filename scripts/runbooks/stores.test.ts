@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { MessageRequest } from '../../schemas/generated/records.js';
+import { LANES } from '../../schemas/generated/records.js';
 import { type ScratchBucket, scratchBucket } from '../../sinks/influx/scratch-bucket.js';
 import { databaseOf } from '../../sinks/influx/settings.js';
 import { endsOf } from '../acceptance/accounting.js';
@@ -11,6 +12,7 @@ import { Traffic } from '../acceptance/traffic.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { type Readiness, WorkerProcess } from '../installation/worker-process.js';
+import { commandLine } from '../testing/command-line.js';
 import { type OwnRedis, startOwnRedis } from '../testing/own-redis.js';
 import { typed } from '../testing/documented.js';
 
@@ -106,16 +108,17 @@ describe('Redis lost', () => {
     async (fault) => {
       const before = await written(40);
       await redis[fault]();
-      // Each once more, as its producer would: same key, same lane.
+      // Half of them once more, as their producer would: same key, same lane.
       const { codecs, names } = installation;
-      const writes = before.map((request, index) => {
-        const topic = names.ingest(index % 4 === 0 ? 'p0' : `p${(index % 4) as 1 | 2 | 3}`);
+      const repeated = before.slice(0, 20);
+      const writes = repeated.map((request, index) => {
+        const topic = names.ingest(LANES[index % LANES.length] ?? 'p0');
         const value = codecs.of('MessageRequest', topic).encode(request);
         return { topic, partition: null, key: request.recipient.userId, value };
       });
       await writeAll(installation, writes);
-      const refusals = () => before.flatMap(({ messageId }) => outcomes.refusals(messageId));
-      await outcomes.until('the repeats', () => refusals().length === before.length);
+      const refusals = () => repeated.flatMap(({ messageId }) => outcomes.refusals(messageId));
+      await outcomes.until('the repeats', () => refusals().length === repeated.length);
       expect(new Set(refusals().map(({ reason }) => reason))).toEqual(new Set(['duplicate']));
       await worker.until(misses('redis', 'run millrace rebuild redis'), DEADLINE_MS);
 
@@ -208,6 +211,14 @@ test(
     expect(relieve.code, relieve.said).toBe(0);
     expect(relieve.said).toContain('concurrency');
 
+    const breaker = (...args: readonly string[]) =>
+      commandLine(environment)('breaker', ...args, '--dir', String(environment['CONFIG']));
+    expect(await breaker('hold', SCOPE)).toMatchObject({ code: 0, err: '' });
+    const unknown = await breaker('hold', 'channel/sms/nobody');
+    expect(unknown.code).toBe(1);
+    expect(unknown.err).toContain(SCOPE);
+    expect(await breaker('set', SCOPE, '--level', '2')).toMatchObject({ code: 2 });
+    expect(await breaker('hold', SCOPE, '--apply')).toMatchObject({ code: 2 });
     const held = await status('brown-out-hold');
     expect(held.code, held.said).toBe(0);
     await until('the hold', DEADLINE_MS, async () =>

@@ -41,7 +41,9 @@ let said = '';
 
 interface Ended {
   readonly code: number | null;
+  /** Both streams. */
   readonly out: string;
+  readonly stdout: string;
 }
 
 const as = (role: Role): Variables => ({ ...base, ...world.kafka.role(role) });
@@ -54,7 +56,7 @@ const millrace = (variables: Variables, ...args: readonly string[]): Promise<End
       { env: variables, timeout: 60_000 },
       (_, stdout, stderr) => {
         said += stdout + stderr;
-        resolve({ code: child.exitCode, out: stdout + stderr });
+        resolve({ code: child.exitCode, out: stdout + stderr, stdout });
       },
     );
   });
@@ -132,6 +134,12 @@ afterAll(async () => {
   await world.stop();
 }, 120_000);
 
+/** @throws with its last words, where one has ended by itself: a right that it lacks ends it. */
+const allAlive = (): void => {
+  for (const [group, worker] of workers)
+    if (!worker.alive) throw new Error(`${group} has ended: ${worker.log.slice(-2_000)}`);
+};
+
 const workerOf = (group: Role): WorkerProcess => {
   const worker = workers.get(group);
   if (worker === undefined) throw new Error(`no worker runs ${group}`);
@@ -150,11 +158,16 @@ describe('with SASL, TLS and access rules on, each role as its own principal', (
   test('messages go from the producer to their ends, through all stages', async () => {
     await done(as('producer'), 'produce', '--count', String(MESSAGES), '--clean', '--dir', folder);
     await until('feedback on every message', 60_000, async () => {
+      allAlive();
       const feedback = await count(reader.client, reader.names.feedback);
       return feedback + (await count(reader.client, reader.names.refused)) >= MESSAGES;
     });
-    await until('windows', 60_000, async () => (await count(reader.client, names.windows)) > 0);
+    await until('windows', 60_000, async () => {
+      allAlive();
+      return (await count(reader.client, names.windows)) > 0;
+    });
     await until('settled attempts', 60_000, async () => {
+      allAlive();
       const [row] = await reader.database.query<{ n: bigint }>({
         name: 'attempts',
         text: 'select count(*) as n from attempts',
@@ -167,11 +180,9 @@ describe('with SASL, TLS and access rules on, each role as its own principal', (
 
   test('the operator looks at everything: status, doctor', async () => {
     await done(as('operator'), 'status', '--dir', folder);
-    const { out } = await millrace(as('operator'), 'doctor', '--dir', folder, '--json');
-    const bad = (
-      JSON.parse(out.slice(out.indexOf('['))) as { state: string; what: string }[]
-    ).filter(({ state }) => state === 'bad');
-    expect(bad).toEqual([]);
+    const { stdout } = await millrace(as('operator'), 'doctor', '--dir', folder, '--json');
+    const findings = JSON.parse(stdout) as { state: string; what: string }[];
+    expect(findings.filter(({ state }) => state === 'bad')).toEqual([]);
   }, 90_000);
 
   test('a second acls apply adds nothing', async () => {
@@ -218,7 +229,8 @@ const readRefusal = async (role: Role, topic: string, groupId: string): Promise<
     await consumer.subscribe({ topics: [topic], fromBeginning: true });
     return await new Promise((resolve, reject) => {
       consumer.on('consumer.crash', ({ payload }) => {
-        resolve(typeOf(payload.error));
+        // It was given records: kafkajs has no lz4 to unpack them with.
+        resolve(payload.error.name === 'KafkaJSNotImplemented' ? null : typeOf(payload.error));
       });
       consumer
         .run({

@@ -5,15 +5,11 @@ import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import { readRange } from '../../topologies/runtime/range-reader.js';
 import { transactionalIdOf } from '../../topologies/runtime/worker.js';
 import { toJson } from '../cli/cli.js';
-import { withAdmin } from '../cli/kafka-admin.js';
-import { Brokers } from '../kafka-wire/brokers.js';
-import { writeAbortMarker } from '../kafka-wire/transaction-requests.js';
 import { commandLine } from '../testing/command-line.js';
 import type { ScratchInstallation } from '../testing/scratch-installation.js';
 import { scratchInstallation } from '../testing/scratch-installation.js';
 import { describeFound } from './describe.js';
 import type { OpenTransaction } from './describe.js';
-import { findTransactions } from './find.js';
 
 let own: ScratchInstallation;
 let millrace: ReturnType<typeof commandLine>;
@@ -192,44 +188,8 @@ describe('an open transaction', () => {
   });
 });
 
-test('a transaction whose markers its coordinator cannot write is ended on its partition', async () => {
-  const id = transactionalIdOf(own.kafka.prefix, 'windows', 9);
-  const producer = await stopped(id, 1);
-  // A marker of a later coordinator's: from now on the leader refuses those of the one that is.
-  await withAdmin(own.kafka, async (admin) => {
-    const found = await findTransactions(own.kafka, admin, [own.names.feedback]);
-    const [open] = found.flatMap((one) =>
-      one.kind === 'coordinated' && one.transaction.transactionalId === id ? one.open : [],
-    );
-    if (open === undefined) throw new Error('not open');
-    await Brokers.with(own.kafka, admin, async (brokers) => {
-      for (const [leader] of await brokers.byLeader([own.names.feedback]))
-        await writeAbortMarker(await brokers.at(leader), { ...open, coordinatorEpoch: 1_000 });
-    });
-  });
-  await write(producer, 1);
-  await producer.abort(15_000).catch(() => undefined);
-  const [stuck] = await until(
-    async () => (await listed()).filter((one) => one.transactionalId === id),
-    (all) => all[0]?.state === 'PrepareAbort' && all[0].partitions[0]?.startOffset != null,
-  );
-  const at = `${own.names.feedback}/1/${String(stuck?.partitions[0]?.startOffset)}`;
-  expect((await millrace('transactions', 'abort', '--id', id, '--force')).err).toContain('decided');
-
-  const done = await millrace(
-    'transactions',
-    'abort',
-    '--at',
-    at,
-    '--reason',
-    'stuck',
-    '--apply',
-    '--json',
-  );
-  expect(done).toMatchObject({ code: 0, err: '' });
-  expect(done.json()).toMatchObject({ way: 'marker', applied: true, ended: true });
-  expect(await readable()).toBe(0);
-});
+// One whose markers its coordinator cannot write stays with it until its broker is restarted: scripts/runbooks/kafka.test.ts
+// has a broker of its own for that.
 
 describe('what the brokers say', () => {
   const open = {

@@ -120,7 +120,7 @@ export class ConsumerClient {
     this.native = new rdkafka.KafkaConsumer(config, {
       'auto.offset.reset': 'earliest',
     });
-    // Connection losses are retried by the client; they show in readiness through the work that stops.
+    // Connection losses are retried by the client; that Kafka is away shows in readiness by kafka-watch.ts.
     this.native.on('event.error', () => undefined);
   }
 

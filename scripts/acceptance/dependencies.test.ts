@@ -8,7 +8,7 @@ import { type Readiness, WorkerProcess, isReady } from '../installation/worker-p
 import { commandLine } from '../testing/command-line.js';
 import { endsOf, expectLedger, expectSaidOnce } from './accounting.js';
 import { type Carriers, startCarriers } from './carriers.js';
-import { installAcceptance, writeAll } from './fixture.js';
+import { configFolder, installAcceptance, writeAll } from './fixture.js';
 import { WINDOWS_DEADLINE_MS, windowSums } from './influx.js';
 import { Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
@@ -117,8 +117,9 @@ describe('away at the start', () => {
         readiness?.missing['influx'] === undefined &&
         readiness?.missing['redis']?.detail.includes('run millrace rebuild redis') === true,
     );
+    const dir = configFolder(installation.id, carriers.simulator.url, (_file, text) => text);
     const said = await commandLine(installation.variables)(
-      ...['rebuild', 'redis', '--reason', 'it was away', '--apply'],
+      ...['rebuild', 'redis', '--reason', 'it was away', '--apply', '--dir', dir],
     );
     expect(said).toMatchObject({ code: 0, err: '' });
     await worker.until(missesNothing);

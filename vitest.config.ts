@@ -1,8 +1,10 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
     include: ['{schemas,processors,sinks,topologies,infra,scripts}/**/*.test.ts'],
+    // Four workers and a broker of its own: npm run test:secure.
+    exclude: [...configDefaults.exclude, 'scripts/secured/delivery.test.ts'],
     typecheck: {
       enabled: true,
       include: ['topologies/testing/**/*.test-d.ts'],

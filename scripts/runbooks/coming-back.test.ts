@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -8,9 +8,10 @@ import { projectRoot } from '../../schemas/root.js';
 import type { Installation } from '../installation/installation.js';
 import { MILLRACE } from '../installation/installation.js';
 import { WorkerProcess } from '../installation/worker-process.js';
-import { installAcceptance, writeAll } from './fixture.js';
-import { Outcomes } from './outcomes.js';
-import { requestOf } from './requests.js';
+import { installAcceptance, writeAll } from '../acceptance/fixture.js';
+import { Outcomes } from '../acceptance/outcomes.js';
+import { requestOf } from '../acceptance/requests.js';
+import { blocksOf } from '../testing/documented.js';
 
 const DEADLINE_MS = 120_000;
 const POOR = 5;
@@ -48,14 +49,9 @@ afterAll(async () => {
 
 /** The runbook's commands, as they stand there. */
 const commandsOf = (runbook: string): string => {
-  const file = path.join(projectRoot(), 'docs', 'operators', `${runbook}.md`);
-  const blocks = [
-    ...readFileSync(file, 'utf8').matchAll(
-      new RegExp(`^\`\`\`sh ${runbook}\\n([^]*?)^\`\`\`$`, 'gm'),
-    ),
-  ];
-  if (blocks.length === 0) throw new Error(`${file} has no block marked sh ${runbook}`);
-  return blocks.map(([, block = '']) => block).join('');
+  const blocks = blocksOf(path.join('docs', 'operators', `${runbook}.md`));
+  if (blocks.length === 0) throw new Error(`${runbook}.md has no block of commands`);
+  return blocks.map(({ text }) => text).join('');
 };
 
 /** One after the other, in a shell that stops at the first failure. */

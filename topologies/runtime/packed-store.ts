@@ -109,9 +109,10 @@ export class PackedStore<V> extends StagedStore<V> {
   override restoring(codec: Codec<unknown>): Restoring {
     const latest = new Map<string, Buffer>();
     let next = 0;
-    /** Entries that are left, with their places. */
+    let decoded: readonly (BlockEntry & Place)[] | null = null;
+    /** Entries that are left, with their places: decoded once for `values` and `done`. */
     const read = (): readonly (BlockEntry & Place)[] =>
-      [...latest].flatMap(([key, value]) => {
+      (decoded ??= [...latest].flatMap(([key, value]) => {
         if (GONE_KEY.test(key)) return [];
         const entries = BLOCK_KEY.test(key) ? decodeBlock(value) : [{ key, value }];
         const gone = latest.get(`g${key.slice(1)}`) ?? null;
@@ -121,9 +122,10 @@ export class PackedStore<V> extends StagedStore<V> {
         );
         block.left = left.length;
         return left;
-      });
+      }));
     return {
       take: (key, value) => {
+        decoded = null;
         // Tombstones too: a number whose end compaction has not yet taken is not used again.
         next = Math.max(next, Number((BLOCK_KEY.exec(key) ?? GONE_KEY.exec(key))?.[1] ?? -1) + 1);
         if (value === null) latest.delete(key);

@@ -88,6 +88,8 @@ test(
       expect(over.code, over.said).toBe(0);
       expect(over.said).toContain('have a leader and all their copies');
     } finally {
+      // One test's failure must not be the next one's.
+      await kafka.start();
       await worker.stop();
     }
   },

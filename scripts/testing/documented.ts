@@ -35,14 +35,14 @@ export interface Ended {
   readonly said: string;
 }
 
-/** Runs a script in bash, in the project's folder. */
+/** Runs a script in bash, in the project's folder, without colours (which a build server's CI=true would switch on). */
 export const shell = (
   script: string,
   env: Readonly<Record<string, string | undefined>>,
   deadlineMs: number,
 ): Promise<Ended> =>
   new Promise((resolve) => {
-    const options = { cwd: projectRoot(), env: { ...env }, timeout: deadlineMs };
+    const options = { cwd: projectRoot(), env: { ...env, NO_COLOR: '1' }, timeout: deadlineMs };
     const child = execFile('bash', ['-c', `exec 2>&1\n${script}`], options, (_error, stdout) => {
       resolve({ code: child.exitCode, said: stdout });
     });

@@ -10,7 +10,7 @@ export interface OwnKafka {
   readonly brokers: string;
   /** As when its machine dies: nothing is written, nobody is told. */
   readonly kill: () => Promise<void>;
-  /** On the same port, with the same data. */
+  /** On the same port, with the same data; nothing to do where it runs. */
   readonly start: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
@@ -31,15 +31,19 @@ export const startOwnKafka = async (): Promise<OwnKafka> => {
     cwd: dir,
   };
   const start = (): Promise<Server> => startServer(launch, () => askBrokers(brokers), START_MS);
-  let server = await start();
+  let server: Server | null = await start();
+  const kill = async (): Promise<void> => {
+    await server?.stop();
+    server = null;
+  };
   return {
     brokers,
-    kill: () => server.stop(),
+    kill,
     start: async () => {
-      server = await start();
+      server ??= await start();
     },
     stop: async () => {
-      await server.stop();
+      await kill();
       rmSync(dir, { recursive: true, force: true });
     },
   };

@@ -176,6 +176,8 @@ export type BreakerConfig = z.infer<typeof breakerSchema>;
 export const lanesSchema = z.strictObject({
   /** Records a transaction takes at most. */
   maxBatch: z.record(z.enum(LANES), positiveInt.max(10_000)),
+  /** After a transaction a task rests so many times as long as that took, at most half a second. Lanes not named: 0. */
+  rest: z.partialRecord(z.enum(LANES), z.number().nonnegative().max(10)).default({}),
 });
 export type LanesConfig = z.infer<typeof lanesSchema>;
 

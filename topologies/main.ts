@@ -145,7 +145,7 @@ const assemble = async (
     readPublishedConfig(configTopic, counts.get(names.config) ?? 0, reader, codecs.prepare),
   );
   const channels = [...channelsOf(published).values()];
-  const maxBatch = lanesOf(published).maxBatch;
+  const { maxBatch, rest } = lanesOf(published);
   const wired = {
     channels: channels.map(({ name }) => name),
     tenantsWithOwnIngest: [...tenantsOf(published).values()]
@@ -198,7 +198,7 @@ const assemble = async (
     schema: environment.postgres.schema,
   });
   closers.push(() => database.close());
-  const batchOf = (lane: Lane): number => maxBatch[lane];
+  const paceOf = (lane: Lane) => ({ maxBatch: maxBatch[lane], rest: rest[lane] ?? 0 });
 
   if (groups.has('intake')) {
     const redis = connectRedis(environment.redis);
@@ -238,7 +238,7 @@ const assemble = async (
     await firstSeen.begin(nothingAccepted, DEDUPE_SPAN_MS);
     for (const lane of lanes) {
       worker.add(intake(lane, topics, delivery), ports, {
-        maxBatch: batchOf(lane),
+        ...paceOf(lane),
         maxInFlight: 1,
       });
     }
@@ -258,7 +258,7 @@ const assemble = async (
       worker.add(
         sending(lane, topics, delivery),
         { providers },
-        { maxBatch: batchOf(lane), maxInFlight: MAX_IN_FLIGHT },
+        { ...paceOf(lane), maxInFlight: MAX_IN_FLIGHT },
       );
     }
   }
@@ -284,7 +284,7 @@ const assemble = async (
       worker.add(
         comingBack(lane, topics, delivery),
         { ...ports, parkedRecords: parkedReader.of(topics.lane(lane).parked) },
-        { maxBatch: batchOf(lane), maxInFlight: RELEASES_IN_FLIGHT },
+        { ...paceOf(lane), maxInFlight: RELEASES_IN_FLIGHT },
       );
     }
   }

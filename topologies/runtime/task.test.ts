@@ -134,6 +134,25 @@ test('rule 5: what an aborted transaction staged is gone when its batch is decid
   await stopAll();
 });
 
+test('a task that rests leaves the others as many times as long as each of its transactions took', async () => {
+  const REST = 3;
+  const began: number[] = [];
+  const ended: number[] = [];
+  const { start, write, counts } = await scene(() => {
+    began.push(performance.now());
+    return Promise.resolve();
+  });
+  await write(['a', 'b', 'c', 'd'], 0);
+  start({ maxBatch: 1, rest: REST, onTransaction: () => ended.push(performance.now()) });
+  await eventually('all counts', async () => (await counts()).length === 4);
+  await stopAll();
+  const rests = ended.slice(0, 3).map((end, i) => Number(began[i + 1]) - end);
+  const least = ended.slice(0, 3).map((end, i) => Math.min(500, REST * (end - Number(began[i]))));
+  // Its clock counts whole milliseconds, each way.
+  for (const [i, rest] of rests.entries())
+    expect(rest).toBeGreaterThan(Number(least[i]) - 2 * REST);
+});
+
 test('rule 15: facts are gathered before the transaction begins', async () => {
   const order: string[] = [];
   const { start, write, counts } = await scene(() => {

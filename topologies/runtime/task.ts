@@ -37,6 +37,8 @@ const TICK_MS = 1_000;
 const FINISH_POLL_MS = 20;
 /** Queue ages observed per batch at most, evenly spread: a histogram of every record would cost more than deciding it. */
 const AGES_A_BATCH = 20;
+/** A revocation, or an answer, is kept waiting no longer. */
+const MAX_REST_MS = 500;
 const RETRY_PAUSE_MS = { first: 100, most: 5_000 } as const;
 
 export interface TaskMetrics extends ChainMetrics {
@@ -67,6 +69,8 @@ export interface TaskOptions {
   readonly maxInFlight: number;
   /** Transactions are at least so far apart unless batches are full: where nobody waits for the result. Default 0. */
   readonly lingerMs?: number;
+  /** After a transaction, so many times as long as it took, at most MAX_REST_MS: what urgent lanes' tasks then have. Default 0. */
+  readonly rest?: number;
   readonly onEvent: (event: SessionEvent | TaskEvent) => void;
 }
 
@@ -232,7 +236,9 @@ export class Task implements SessionOwner {
     )
       return;
     try {
+      const began = Date.now();
       await this.transact(batch, ticking);
+      this.rest(Date.now() - began);
       // A tick asks nobody: only work that was done again shows that the dependency is back.
       if (batch.records.length > 0) this.recovered();
     } catch (thrown) {
@@ -240,6 +246,14 @@ export class Task implements SessionOwner {
       if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
       await this.waitFor(error);
     }
+  }
+
+  private rest(tookMs: number): void {
+    const { rest = 0 } = this.options;
+    this.lingerUntil = Math.max(
+      this.lingerUntil,
+      Date.now() + Math.min(MAX_REST_MS, rest * tookMs),
+    );
   }
 
   private async linger(): Promise<void> {

@@ -40,6 +40,7 @@ export interface TaskSettings {
   readonly maxBatch: number;
   readonly maxInFlight: number;
   readonly lingerMs?: number;
+  readonly rest?: number;
 }
 
 type Running = Task | SinkTask<never>;

@@ -87,6 +87,9 @@ export interface TestTaskOptions {
   readonly protocol?: GroupProtocol;
   readonly timing?: Partial<typeof DEFAULT_TIMING>;
   readonly maxBatch?: number;
+  readonly rest?: number;
+  /** Told of each transaction that ended. */
+  readonly onTransaction?: () => void;
   readonly limits?: TopicLimits;
   readonly onEvent?: (event: SessionEvent | TaskEvent) => void;
 }
@@ -110,13 +113,14 @@ export const testTask = (
     now: Date.now,
     maxBatch: options.maxBatch ?? 500,
     maxInFlight: 1_000,
+    rest: options.rest ?? 0,
     onEvent: options.onEvent ?? silent,
     metrics: {
       recordsIn: silent,
       recordsOut: silent,
       deadLetters: silent,
       custom: silent,
-      transaction: silent,
+      transaction: options.onTransaction ?? silent,
       queueAge: silent,
       inFlight: silent,
     },

@@ -47,6 +47,9 @@ export const NO_SETTLEMENT: Settlement = {
   leaseId: null,
 };
 
+/** Money may be reserved for the message, how much is not known here: all there is goes back. */
+export const VOID_WHATEVER: Settlement = { ...NO_SETTLEMENT, kind: 'void' };
+
 /** Why a request is refused. detail holds no personal data: it never quotes the recipient or params. */
 export interface Refusal {
   readonly reason: RefusalReason;

@@ -50,7 +50,7 @@ export const tenantSchema = z.strictObject({
       z.strictObject({
         name,
         currency,
-        /** Granted once, when first applied; more by `millrace budget grant`. */
+        /** Granted once, when first applied. */
         initialCash: money,
         initialUnits: z.int().nonnegative(),
       }),

@@ -15,7 +15,6 @@ import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
-import { postgresOwnReservations } from '../sinks/postgres/own-reservations.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
@@ -223,10 +222,8 @@ const assemble = async (
         health.recovered('redis');
       },
     });
-    const ports = {
-      firstSeen: payersFirst(firstSeen, postgresOwnReservations(database)),
-      reservations: postgresReservations(database, partitionOwnership(database)),
-    };
+    const reservations = postgresReservations(database, partitionOwnership(database));
+    const ports = { firstSeen: payersFirst(firstSeen, reservations), reservations };
     await refuseRefusal(redis);
     const nothingAccepted = await patiently(() =>
       reader.allEmpty(

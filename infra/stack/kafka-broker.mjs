@@ -43,20 +43,23 @@ export async function brokerLaunch(node, cluster, { dir, clusterId, signal, secu
       signal,
     });
   }
-  const limits = [
-    '-Xmx1g',
-    '-XX:+UseSerialGC',
-    // Its compilers take what others leave: at the processes' own priority they held half a core for minutes.
-    '-XX:ThreadPriorityPolicy=1',
-    '-XX:CompilerThreadPriority=10',
-    '-XX:+ExitOnOutOfMemoryError',
-  ];
+  const limits = ['-Xmx1g', ...performanceOptions(), '-XX:+ExitOnOutOfMemoryError'];
   return {
     command: javaCommand(),
     args: [...limits, ...java, 'kafka.Kafka', properties],
     cwd: dir,
   };
 }
+
+/**
+ * The variable is that of Kafka's own scripts. Default: the first compiler only. Runs here are short: the second took half
+ * a core for their first minutes, and its code came too late. For long ones: docs/performance.md.
+ */
+const performanceOptions = () =>
+  process.env['KAFKA_JVM_PERFORMANCE_OPTS']?.split(/\s+/).filter(Boolean) ?? [
+    '-XX:+UseSerialGC',
+    '-XX:TieredStopAtLevel=1',
+  ];
 
 /** @param {AbortSignal} [signal] */
 const kafkaJars = (signal) =>

@@ -14,6 +14,7 @@ import {
   record,
   request,
 } from '../testing/intake-fixtures.js';
+import type { Payer } from '../dedupe/own-reservations.js';
 import { budgetReserve } from './budget-reserve.js';
 import type { ReservationDecision, ReservationRequest } from './reservations.js';
 import { worstCase } from './worst-case.js';
@@ -122,12 +123,14 @@ const run = async (
   change: Partial<MessageRequest>,
   decision: ReservationDecision | null,
   tables = { config },
+  paid = false,
 ) => {
   const asked: ReservationRequest[] = [];
   const released: Release[] = [];
   const ports = {
     reservations: {
       takeOver: () => Promise.resolve(),
+      reservedBy: (records: readonly Payer[]) => Promise.resolve(records.map(() => paid)),
       reserve: (batch: readonly ReservationRequest[]) => {
         asked.push(...batch);
         if (decision === null) throw new Error('not to be asked');
@@ -189,7 +192,18 @@ describe('budget-reserve', () => {
 
   test('does not ask the ledger for what has no channel', async () => {
     const { emitted } = await run({ recipient: nobody }, null);
-    expect(emitted).toMatchObject({ to: 'refused', value: { reason: 'no_address' } });
+    expect(emitted).toMatchObject({
+      to: 'refused',
+      value: { reason: 'no_address', settlement: { kind: 'none' } },
+    });
+  });
+
+  test('voids what this record reserved before its transaction was aborted, where it has no channel any more', async () => {
+    const { emitted } = await run({ recipient: nobody }, null, { config }, true);
+    expect(emitted).toMatchObject({
+      to: 'refused',
+      value: { reason: 'no_address', settlement: { kind: 'void' } },
+    });
   });
 
   test('emits the stored amounts again, with the candidates that they still pay for', async () => {

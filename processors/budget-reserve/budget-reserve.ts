@@ -3,16 +3,16 @@ import type {
   ConfigEntry,
   MessageDeduped,
   MessageRefused,
-  Settlement,
 } from '../../schemas/generated/records.js';
 import { channelsOf, policyOf, templatesOf, tenantsOf } from '../configuration.js';
 import type { ConfigTable } from '../configuration.js';
 import { freeKeys } from '../dedupe/free-keys.js';
 import type { KeyRelease } from '../dedupe/free-keys.js';
+import { holders } from '../dedupe/own-reservations.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
-import { refused } from '../refusal.js';
+import { VOID_WHATEVER, refused } from '../refusal.js';
 import type { ReservationDecision, ReservationRequest, Reservations } from './reservations.js';
 import { worstCase } from './worst-case.js';
 import type { Tariff, WorstCase } from './worst-case.js';
@@ -107,10 +107,24 @@ export const budgetReserve = ({
       return pricing?.kind === 'priced' ? [asked(record, pricing)] : [];
     });
     const decisions = requests.length === 0 ? [] : await reservations.reserve(requests);
+    // Priced and paid for before its transaction was aborted, and priced no more since the configuration changed.
+    const unpriced = batch.filter((_, index) => pricings[index]?.kind === 'refused');
+    const paid: ReadonlySet<Deduped> =
+      unpriced.length === 0
+        ? new Set()
+        : await holders(reservations, unpriced, ({ value: { request, generation }, at }) => ({
+            ...request,
+            generation,
+            at,
+          }));
     let next = 0;
     return batch.map((record, index): ReserveFact => {
       const pricing = pricings[index];
-      if (pricing === undefined || pricing.kind === 'refused') return pricing ?? defect();
+      if (pricing === undefined) return defect();
+      if (pricing.kind === 'refused')
+        return paid.has(record)
+          ? { kind: 'refused', refusal: { ...pricing.refusal, settlement: VOID_WHATEVER } }
+          : pricing;
       return factOf(record, pricing, decisions[next++] ?? defect(), tariff);
     });
   },
@@ -180,14 +194,6 @@ export const budgetReserve = ({
       firstSeen,
     ),
 });
-
-const VOID_WHATEVER: Settlement = {
-  kind: 'void',
-  cashMicros: 0n,
-  units: 0,
-  currency: '',
-  leaseId: null,
-};
 
 const defect = (): never => {
   throw new Error('the ledger answered fewer requests than it was asked');

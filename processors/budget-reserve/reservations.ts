@@ -1,5 +1,6 @@
 import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { OwnReservations } from '../dedupe/own-reservations.js';
 import type { Partition } from '../processor.js';
 
 /** The most one message can cost, asked of its account. */
@@ -45,7 +46,7 @@ export type ReservationDecision =
  * generation and createdAt's UTC day: one that is sent again with a createdAt of another day is a duplicate to dedupe,
  * not to the ledger.
  */
-export interface Reservations {
+export interface Reservations extends OwnReservations {
   /**
    * From now on nothing is reserved for records of these partitions but by who called this last (rule 18): who was
    * their owner before may still run, or its request be under way. Called before the first record of an assignment, and

@@ -16,6 +16,7 @@ import {
 import { dedupe } from './dedupe.js';
 import type { FirstSeen, FirstSighting, Sighting } from './first-seen.js';
 import { contentHash, keyHash } from './key.js';
+import type { OwnReservations, Payer } from './own-reservations.js';
 
 const stage = dedupe({ recipientHash: recipientHash('secret'), topicPrefix: 'x.' });
 const tables = { config: configTable() };
@@ -48,6 +49,10 @@ const memory = (kept: Map<string, FirstSighting> | null = new Map()) => {
   return { asked, firstSeen };
 };
 
+const nobodyPaid: OwnReservations = {
+  reservedBy: (records) => Promise.resolve(records.map(() => false)),
+};
+
 type In = KafkaRecord<MessageRequest> & { readonly from: 'ingest' };
 
 /** As the runtime does: what is put shows to the records behind. */
@@ -55,8 +60,9 @@ const run = async (
   batch: readonly In[],
   { firstSeen } = memory(),
   ids: Set<string> = new Set<string>(),
+  reservations = nobodyPaid,
 ) => {
-  const facts = await stage.gather(batch, { firstSeen }, view);
+  const facts = await stage.gather(batch, { firstSeen, reservations }, view);
   return batch.flatMap((one, index) => {
     const fact = facts[index];
     if (fact === undefined) throw new Error('a fact a record');
@@ -76,6 +82,45 @@ const ingest = (offset: number, change: Partial<MessageRequest> = {}): In =>
 const other = messageId('0198f3c2-7b1e-7c55-9a1b-000000000002');
 
 describe('dedupe', () => {
+  test('who paid before its transaction was aborted, and may not pass any more, gets its money back; others do not', async () => {
+    const late = { createdAt: NOW - 25 * HOUR };
+    const asked: Payer[] = [];
+    const refusals = await run(
+      [
+        ingest(1, late),
+        ingest(2, { ...late, messageId: other }),
+        ingest(3, { templateId: 'gone' }),
+        // Wrong from the beginning, or with a time that names no day: nobody can have paid for it.
+        ingest(4, { units: 0 }),
+        ingest(5, { createdAt: -1e17 }),
+      ],
+      memory(),
+      new Set(),
+      {
+        reservedBy: (records) => {
+          asked.push(...records);
+          return Promise.resolve(records.map(({ at }) => at.offset !== 2));
+        },
+      },
+    );
+    expect(
+      refusals.map((one) =>
+        one.to === 'refused' ? [one.value.reason, one.value.settlement.kind] : one.to,
+      ),
+    ).toEqual([
+      ['expired', 'void'],
+      ['expired', 'none'],
+      ['unknown_template', 'void'],
+      ['invalid', 'none'],
+      ['expired', 'none'],
+    ]);
+    expect(asked.map(({ at, generation }) => [at.offset, generation])).toEqual([
+      [1, 0],
+      [2, 0],
+      [3, 0],
+    ]);
+  });
+
   test('passes a key once, and a record that is read again', async () => {
     const ports = memory();
     expect(await went([ingest(1), ingest(2)], ports)).toEqual(['deduped', 'duplicate']);
@@ -220,7 +265,7 @@ describe('dedupe', () => {
     expect(await went([own('x.ingest.acme.p1')])).toEqual(['deduped']);
     const prefixed = dedupe({ recipientHash: recipientHash('s'), topicPrefix: 'ingest.' });
     const one = own('ingest.ingest.p1');
-    const [fact] = await prefixed.gather([one], memory(), view);
+    const [fact] = await prefixed.gather([one], { ...memory(), reservations: nobodyPaid }, view);
     expect(fact?.kind).toBe('seen');
   });
 

@@ -4,6 +4,7 @@ import type {
   MessageRefused,
   MessageRequest,
   Parked,
+  RefusalReason,
 } from '../../schemas/generated/records.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { templatesOf, tenantsOf } from '../configuration.js';
@@ -12,15 +13,17 @@ import { laneOf } from '../lane.js';
 import type { Contract, Decision, IdSet, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
-import { refused } from '../refusal.js';
+import { VOID_WHATEVER, refused } from '../refusal.js';
 import type { FirstSeen, FirstSighting } from './first-seen.js';
 import { contentHash, keyHash } from './key.js';
+import type { OwnReservations } from './own-reservations.js';
+import { holders } from './own-reservations.js';
 import { DEDUPE_SPAN_MS } from './span.js';
 import { validate } from './validate.js';
 
 /** What is known of a record before it is decided. */
 export type DedupeFact =
-  /** Bad input: its key was never claimed. */
+  /** Bad input: its key was never claimed. It may have paid when it was no bad input yet. */
   | { readonly kind: 'bad'; readonly problem: Refusal }
   /** Redis is away: the partition's set stands alone, and the ledger's direct mode by messageId. */
   | { readonly kind: 'unavailable'; readonly id: Buffer }
@@ -42,7 +45,7 @@ export interface Dedupe extends Contract {
   /** keyHash of every request that passed on this partition within the span. */
   readonly state: { readonly seen: IdSet };
   readonly tables: { readonly config: ConfigEntry };
-  readonly ports: { readonly firstSeen: FirstSeen };
+  readonly ports: { readonly firstSeen: FirstSeen; readonly reservations: OwnReservations };
   readonly fact: DedupeFact;
 }
 
@@ -84,8 +87,19 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
   return {
     name: 'dedupe',
 
-    async gather(batch, { firstSeen }, { now, tables }) {
+    async gather(batch, { firstSeen, reservations }, { now, tables }) {
       const problems = batch.map((record) => problemOf(record, now, tables.config));
+      const suspects = batch.filter(({ value }, index) =>
+        mayHavePaid(value, problems[index] ?? null, now),
+      );
+      const paid: ReadonlySet<Incoming<Dedupe['from']>> =
+        suspects.length === 0
+          ? new Set()
+          : await holders(reservations, suspects, ({ value, at }) => ({
+              ...value,
+              generation: 0,
+              at,
+            }));
       const sightings = batch
         .filter((_, index) => problems[index] === null)
         .map(({ value, at }) => ({
@@ -98,8 +112,13 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
         }));
       const firsts = sightings.length === 0 ? [] : await firstSeen.claim(sightings, DEDUPE_SPAN_MS);
       let next = 0;
-      return problems.map((problem): DedupeFact => {
-        if (problem !== null) return { kind: 'bad', problem };
+      return problems.map((problem, index): DedupeFact => {
+        if (problem !== null) {
+          const record = batch[index];
+          const settlement =
+            record !== undefined && paid.has(record) ? { settlement: VOID_WHATEVER } : {};
+          return { kind: 'bad', problem: { ...problem, ...settlement } };
+        }
         const asked = sightings[next];
         const first = firsts[next];
         next += 1;
@@ -162,6 +181,25 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
     },
   };
 };
+
+/** What was no reason when the record was read before, and reserved, and its transaction aborted. */
+const COMES_WITH_TIME: ReadonlySet<RefusalReason> = new Set([
+  'expired',
+  'unknown_tenant',
+  'lane_not_allowed',
+  'unknown_template',
+]);
+/** Longer than an ingest topic keeps a record. */
+const READ_AGAIN_WITHIN_MS = 30 * 86_400_000;
+
+const mayHavePaid = (
+  { createdAt }: MessageRequest,
+  problem: Refusal | null,
+  now: number,
+): boolean =>
+  problem !== null &&
+  COMES_WITH_TIME.has(problem.reason) &&
+  Math.abs(now - createdAt) < READ_AGAIN_WITHIN_MS;
 
 const sameMessageTwice = (first: FirstSighting, content: Buffer): Refusal =>
   first.content.equals(content)

@@ -1,16 +1,29 @@
 import type { Coordinates } from '../../schemas/record.js';
 import type { FirstSeen, Sighting } from './first-seen.js';
 
+/** A record, and the message that it brought. */
+export type Payer = Pick<Sighting, 'tenantId' | 'messageId' | 'createdAt' | 'at'> & {
+  readonly generation: number;
+};
+
 /** What the ledger knows of records that were here before: direct mode keeps each reservation's coordinates. */
 export interface OwnReservations {
   /**
-   * In order: whether this very record holds its message's reservation of generation 0. One call a batch.
+   * In order: whether this very record holds the reservation of its message and generation. One call a batch.
    * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
    */
-  readonly reservedBy: (
-    records: readonly Pick<Sighting, 'tenantId' | 'messageId' | 'createdAt' | 'at'>[],
-  ) => Promise<readonly boolean[]>;
+  readonly reservedBy: (records: readonly Payer[]) => Promise<readonly boolean[]>;
 }
+
+/** Those of the records, at least one, that hold their message's reservation. */
+export const holders = async <T>(
+  ledger: OwnReservations,
+  records: readonly T[],
+  payerOf: (record: T) => Payer,
+): Promise<ReadonlySet<T>> => {
+  const held = await ledger.reservedBy(records.map(payerOf));
+  return new Set(records.filter((_, index) => held[index] === true));
+};
 
 const same = (a: Coordinates, b: Coordinates): boolean =>
   a.offset === b.offset && a.partition === b.partition && a.topic === b.topic;
@@ -29,8 +42,7 @@ export const payersFirst = (firstSeen: FirstSeen, ledger: OwnReservations): Firs
       return first !== null && first !== undefined && !same(first.at, one.at);
     });
     if (doubted.length === 0) return firsts;
-    const paid = await ledger.reservedBy(doubted);
-    const payers = new Set(doubted.filter((_, index) => paid[index] === true));
+    const payers = await holders(ledger, doubted, (one) => ({ ...one, generation: 0 }));
     return firsts.map((first, index) => {
       const one = sightings[index];
       return one !== undefined && payers.has(one) ? one : first;

@@ -6,7 +6,6 @@ import type {
 import type { Posting, PostingSlice, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from './ledger.js';
-import { postgresOwnReservations } from './own-reservations.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
@@ -133,14 +132,15 @@ describe('reserve', () => {
     await kinds(ask(1), ask(2));
     const elsewhere = { topic: 'ingest.p3', partition: 2, offset: 1 };
     expect(
-      await postgresOwnReservations(database).reservedBy([
+      await reservations.reservedBy([
         ask(1),
         ask(2, { at: elsewhere }),
         ask(3),
         ask(2),
         ask(1, { createdAt: NOON - DAY }),
+        ask(1, { generation: 1 }),
       ]),
-    ).toEqual([true, false, false, true, false]);
+    ).toEqual([true, false, false, true, false, false]);
   });
 
   test('names the first record to another that brings the same message', async () => {

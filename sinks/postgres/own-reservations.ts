@@ -9,11 +9,12 @@ import { sqlQuery } from './sql-files.js';
 interface Asked {
   readonly tenantId: string;
   readonly messageId: string;
+  readonly generation: number;
   readonly createdAt: EpochMs;
   readonly at: Coordinates;
 }
 
-/** Which records hold their message's reservation: dedupe asks about what Redis calls a duplicate. */
+/** Which records hold their message's reservation: asked about what Redis calls a duplicate, and before a refusal. */
 export const postgresOwnReservations = (database: Database) => ({
   async reservedBy(records: readonly Asked[]): Promise<readonly boolean[]> {
     const rows = await database.query<{ place: number }>(sqlQuery('own-reservations'), [
@@ -23,6 +24,7 @@ export const postgresOwnReservations = (database: Database) => ({
       textArray(records.map(({ at }) => at.topic)),
       numberArray(records.map(({ at }) => at.partition)),
       numberArray(records.map(({ at }) => at.offset)),
+      numberArray(records.map(({ generation }) => generation)),
     ]);
     const places = new Set(rows.map(({ place }) => place));
     return records.map((_, index) => places.has(index + 1));

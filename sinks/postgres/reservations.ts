@@ -4,6 +4,7 @@ import { PipelineError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
 import { dayOf, reservationDays } from './days.js';
+import { postgresOwnReservations } from './own-reservations.js';
 import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
@@ -175,6 +176,7 @@ export const postgresReservations = (database: Database, ownership: PartitionOwn
   };
 
   return {
+    ...postgresOwnReservations(database),
     takeOver: ownership.takeOver,
 
     async reserve(batch: readonly Request[]): Promise<readonly Decision[]> {

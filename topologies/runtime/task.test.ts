@@ -273,8 +273,9 @@ test('while a dependency is away nothing is skipped, pauses grow, and the group 
 
 test('a record that is not due holds its partition, in order, and no other', async () => {
   const { start, write, counts } = await scene();
-  start();
-  const due = Date.now() + 3_000;
+  const task = start();
+  await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+  const due = Date.now() + 6_000;
   await write(['first', `later@${due.toString()}`, 'behind'], 0);
   await write(['elsewhere'], 1);
   await eventually('what is due', async () => (await counts()).length === 2);

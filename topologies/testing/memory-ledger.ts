@@ -59,7 +59,7 @@ export class MemoryLedger implements Reservations, OwnReservations {
   readonly reservedBy: OwnReservations['reservedBy'] = (records) =>
     Promise.resolve(
       records.map(({ at, ...named }) => {
-        const row = this.rows.get(keyOf({ ...named, generation: 0 }));
+        const row = this.rows.get(keyOf(named));
         return row !== undefined && same(row.at, at);
       }),
     );

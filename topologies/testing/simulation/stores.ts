@@ -1,6 +1,6 @@
 import type { Reservations } from '../../../processors/budget-reserve/reservations.js';
 import type { FirstSeen } from '../../../processors/dedupe/first-seen.js';
-import { payersFirst } from '../../../processors/dedupe/own-reservations.js';
+import { type OwnReservations, payersFirst } from '../../../processors/dedupe/own-reservations.js';
 import type { ReceiptLog } from '../../../processors/receipts/receipt-log.js';
 import type { Settled } from '../../../processors/settle/postings.js';
 import { PipelineError } from '../../../schemas/error.js';
@@ -43,13 +43,7 @@ export class Stores {
 
   firstSeen(host: Host): FirstSeen {
     if (!this.payersFirst) return this.cache(host);
-    return payersFirst(this.cache(host), {
-      reservedBy: (records) =>
-        this.ask(host, 'ledger', () => {
-          this.mustBeThere();
-          return this.ledger.reservedBy(records);
-        }),
-    });
+    return payersFirst(this.cache(host), this.ownReservations(host));
   }
 
   private cache(host: Host): FirstSeen {
@@ -67,9 +61,20 @@ export class Stores {
     };
   }
 
+  private ownReservations(host: Host): OwnReservations {
+    return {
+      reservedBy: (records) =>
+        this.ask(host, 'ledger', () => {
+          this.mustBeThere();
+          return this.ledger.reservedBy(records);
+        }),
+    };
+  }
+
   reservations(host: Host): Reservations {
     const { takeOver, mustOwn } = this.ownership(host);
     return {
+      ...this.ownReservations(host),
       takeOver,
       reserve: (batch) => {
         const owned = mustOwn(batch);

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
 import { projectRoot } from '../../schemas/root.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
@@ -75,4 +76,23 @@ export const writeAll = async (
   } finally {
     await producer.disconnect(WRITE_DEADLINE_MS);
   }
+};
+
+/** Writes requests to a lane's ingest topic, in order, each under its messageId; returns once acknowledged. */
+export const writeRequests = async (
+  installation: Installation,
+  lane: Lane,
+  requests: readonly MessageRequest[],
+): Promise<void> => {
+  const topic = installation.names.ingest(lane);
+  const { encode } = installation.codecs.of('MessageRequest', topic);
+  await writeAll(
+    installation,
+    requests.map((value) => ({
+      topic,
+      partition: null,
+      key: value.messageId,
+      value: encode(value),
+    })),
+  );
 };

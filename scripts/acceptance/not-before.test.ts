@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { MessageRequest } from '../../schemas/generated/records.js';
 import type { Installation } from '../installation/installation.js';
 import { WorkerProcess } from '../installation/worker-process.js';
-import { installAcceptance, writeAll } from './fixture.js';
+import { installAcceptance, writeRequests } from './fixture.js';
 import { Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
 
@@ -31,17 +31,7 @@ afterAll(async () => {
 const parked = async (aheadMs: number, count = 1): Promise<readonly MessageRequest[]> => {
   const notBefore = Date.now() + aheadMs;
   const requests = Array.from({ length: count }, () => requestOf({ notBefore }));
-  const topic = installation.names.ingest('p1');
-  const { encode } = installation.codecs.of('MessageRequest', topic);
-  await writeAll(
-    installation,
-    requests.map((value) => ({
-      topic,
-      partition: null,
-      key: value.messageId,
-      value: encode(value),
-    })),
-  );
+  await writeRequests(installation, 'p1', requests);
   await outcomes.until('parked', () =>
     requests.every(({ messageId }) =>
       outcomes.parked.some(({ value }) => value.deduped?.request.messageId === messageId),

@@ -7,7 +7,7 @@ import { WorkerProcess } from '../installation/worker-process.js';
 import type { RecoveryReport } from '../replay/run.js';
 import type { Said } from '../testing/command-line.js';
 import { commandLine } from '../testing/command-line.js';
-import { installAcceptance, writeAll } from './fixture.js';
+import { installAcceptance, writeAll, writeRequests } from './fixture.js';
 import { Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
 
@@ -22,19 +22,8 @@ let worker: WorkerProcess;
 let millrace: ReturnType<typeof commandLine>;
 let poor: readonly MessageRequest[];
 
-const write = async (requests: readonly MessageRequest[]): Promise<void> => {
-  const topic = installation.names.ingest(LANE);
-  const { encode } = installation.codecs.of('MessageRequest', topic);
-  await writeAll(
-    installation,
-    requests.map((value) => ({
-      topic,
-      partition: null,
-      key: value.messageId,
-      value: encode(value),
-    })),
-  );
-};
+const write = (requests: readonly MessageRequest[]): Promise<void> =>
+  writeRequests(installation, LANE, requests);
 
 /** The account without cash gets some. */
 const topUp = async (): Promise<void> => {

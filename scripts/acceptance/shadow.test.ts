@@ -9,7 +9,7 @@ import { WorkerProcess } from '../installation/worker-process.js';
 import type { ShadowReport } from '../shadow/run.js';
 import type { Said } from '../testing/command-line.js';
 import { commandLine } from '../testing/command-line.js';
-import { installAcceptance, writeAll } from './fixture.js';
+import { installAcceptance, writeAll, writeRequests } from './fixture.js';
 import { everything, Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
 
@@ -41,18 +41,8 @@ beforeAll(async () => {
   millrace = commandLine(installation.variables);
   outcomes = await Outcomes.follow(installation);
   worker = await WorkerProcess.start(installation.variables, []);
-  const topic = installation.names.ingest(LANE);
-  const { encode } = installation.codecs.of('MessageRequest', topic);
   const requests = traffic();
-  await writeAll(
-    installation,
-    requests.map((value) => ({
-      topic,
-      partition: null,
-      key: value.messageId,
-      value: encode(value),
-    })),
-  );
+  await writeRequests(installation, LANE, requests);
   await outcomes.until('all to end', () => outcomes.count >= requests.length);
 }, 180_000);
 

@@ -21,8 +21,8 @@ export interface ReceiptQuestion {
 }
 
 /**
- * An attempt as it stood when this transition was decided: the attempts table, advanced by transitions decided
- * earlier. Asked again by the same coordinates it is the same, whatever happened since, except `reservation`.
+ * An attempt as it stood in the attempts table when this transition was decided. Asked again by the same coordinates
+ * it is the same, whatever happened since, except `reservation`.
  */
 export interface AttemptRow {
   readonly tenantId: TenantId;
@@ -71,6 +71,8 @@ export type ReceiptAnswer =
    * partition (milliseconds since the epoch; null: it has not begun). Later than the report: it is really unknown.
    */
   | { readonly kind: 'unknown_attempt'; readonly passed: EpochMs | null }
+  /** Another transition of the attempt was decided and its feedback is not stored yet: this one must begin from there. */
+  | { readonly kind: 'earlier_pending' }
   /** This record decides the transition, now (first) or on an earlier read of it (again). */
   | { readonly kind: 'first' | 'again'; readonly attempt: AttemptRow }
   /** Another record decided it. */

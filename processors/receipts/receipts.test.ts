@@ -318,6 +318,18 @@ test.each([
   );
 });
 
+test('a report waits while an earlier one of its attempt is on its way to feedback', () => {
+  expect(decide(receipt(), { kind: 'earlier_pending' }).emit).toMatchObject([
+    { to: 'retry', value: { deferrals: 1, dueAt: NOW + 5_000, providerMessageId: 'biz-1' } },
+  ]);
+  // Not by its age: a report that was replayed is old from the start.
+  const old = receipt({ receivedAt: NOW - 2 * 3_600_000, deferrals: 719 });
+  expect(decide(old, { kind: 'earlier_pending' }).emit).toHaveLength(1);
+  expect(() => decide({ ...old, deferrals: 720 }, { kind: 'earlier_pending' })).toThrow(
+    expect.objectContaining({ code: 'undecidable', verdict: 'dead-letter' }),
+  );
+});
+
 test('a held attempt whose reservation nobody knows is a dead letter, never a guess', () => {
   const attempt = row({ ...HELD, reservation: null });
   expect(() => decide(receipt({ state: 'failed' }), { kind: 'first', attempt })).toThrow(

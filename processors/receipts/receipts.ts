@@ -19,6 +19,11 @@ export const RECEIPT_DELAY_MS = 5_000;
 export const RECEIPT_PATIENCE_MS = 10 * 60_000;
 /** However far the sink has come: a report of no attempt of ours ends as a dead letter. */
 export const RECEIPT_BOUND_MS = 60 * 60_000;
+/**
+ * How often a report lets an earlier one of its attempt go first: for an hour. That one ends within the sink's lag,
+ * unless it became a dead letter, as nobody knew its amount.
+ */
+export const EARLIER_LOOKS = RECEIPT_BOUND_MS / RECEIPT_DELAY_MS;
 
 /** Everything learned after the provider's own answer, decided once per attempt and transition. */
 export const receipts: Processor<Receipts> = {
@@ -41,6 +46,8 @@ export const receipts: Processor<Receipts> = {
     switch (answer.kind) {
       case 'unknown_attempt':
         return waitFor(receipt, answer.passed, now);
+      case 'earlier_pending':
+        return waitForEarlier(receipt, now);
       case 'first':
       case 'again':
         return changed(receipt, answer.attempt, tables);
@@ -69,15 +76,26 @@ const waitFor = (
       'undecidable',
       `no attempt of ours belongs to this ${receipt.state} report of ${receipt.channel}/${receipt.provider} after ${String(receipt.deferrals)} looks`,
     );
-  return {
-    emit: [
-      {
-        to: 'retry',
-        value: { ...receipt, deferrals: receipt.deferrals + 1, dueAt: now + RECEIPT_DELAY_MS },
-      },
-    ],
-  };
+  return deferred(receipt, now);
 };
+
+const waitForEarlier = (receipt: ProviderReceipt, now: EpochMs): Decision<Receipts> => {
+  if (receipt.deferrals >= EARLIER_LOOKS)
+    throw new PipelineError(
+      'undecidable',
+      `an earlier report on the attempt of this ${receipt.state} report of ${receipt.channel}/${receipt.provider} has not come to feedback after ${String(receipt.deferrals)} looks: look for its dead letter`,
+    );
+  return deferred(receipt, now);
+};
+
+const deferred = (receipt: ProviderReceipt, now: EpochMs): Decision<Receipts> => ({
+  emit: [
+    {
+      to: 'retry',
+      value: { ...receipt, deferrals: receipt.deferrals + 1, dueAt: now + RECEIPT_DELAY_MS },
+    },
+  ],
+});
 
 const changed = (
   receipt: ProviderReceipt,

@@ -53,6 +53,14 @@ export const transitionOf = (
   }
 };
 
+/** Whether a report of `to` changes an attempt in `from`; Postgres' takes_effect() says the same. */
+export const takesEffect = (from: DeliveryState, to: DeliveryState): boolean =>
+  transitionOf(
+    { state: from, terminal: false },
+    { state: to, class: null },
+    { onDelivery: false, receipts: true },
+  ) !== null;
+
 const fromHeld = (
   report: Pick<ProviderReceipt, 'state' | 'class'>,
   billing: Billing,

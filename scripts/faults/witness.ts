@@ -15,8 +15,8 @@ export class Witness {
   readonly accounting: Accounting;
   readonly bookings = new Bookings();
   readonly attempts = new AttemptsSeen();
-  /** Times that events debit a message, by message and generation, where it is more than once. */
-  readonly debits = new Map<string, number>();
+  /** Events that post or reverse, by message and generation. */
+  private readonly settled = new Map<string, { readonly by: string; readonly debits: 1 | -1 }[]>();
   private readonly deliveries = new Set<Delivery>();
   private readonly stop = new AbortController();
   private readonly reading: Promise<void>;
@@ -49,9 +49,13 @@ export class Witness {
     return Date.now() - this.last;
   }
 
-  /** Messages that events debit twice or more. */
+  /** Messages that events debit twice or more, with those events. */
   get debitedAgain(): readonly string[] {
-    return [...this.debits].flatMap(([message, times]) => (times > 1 ? [message] : []));
+    return [...this.settled].flatMap(([message, events]) =>
+      events.reduce((sum, { debits }) => sum + debits, 0) > 1
+        ? [`${message} (${events.map(({ by }) => by).join(', ')})`]
+        : [],
+    );
   }
 
   /** Reads to the end of now, and stops. */
@@ -86,11 +90,16 @@ export class Witness {
     }
   }
 
-  private debit({ decoded }: Decoded): void {
+  private debit({ at, decoded }: Decoded): void {
     if (decoded.is !== 'DeliveryFeedback') return;
-    const { tenantId, messageId, generation, settlement } = decoded.value;
+    const { tenantId, messageId, generation, attempt, state, settlement } = decoded.value;
     if (settlement.kind !== 'post' && settlement.kind !== 'reverse') return;
     const key = `${messageKey(tenantId, messageId)}|${generation}`;
-    this.debits.set(key, (this.debits.get(key) ?? 0) + (settlement.kind === 'post' ? 1 : -1));
+    const events = this.settled.get(key) ?? [];
+    events.push({
+      by: `${state} of attempt ${attempt} at ${at.topic}/${at.partition}/${at.offset}`,
+      debits: settlement.kind === 'post' ? 1 : -1,
+    });
+    this.settled.set(key, events);
   }
 }

@@ -1,6 +1,9 @@
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ReceiptLog, ReceiptQuestion } from '../../processors/receipts/receipt-log.js';
+import { takesEffect } from '../../processors/receipts/transition.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
+import { DELIVERY_STATES } from '../../schemas/generated/records.js';
 import type { DeliveryFeedback, Settlement } from '../../schemas/generated/records.js';
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
 import { postgresAttempts } from './attempts.js';
@@ -11,6 +14,11 @@ import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
 import { ownedReservations } from './testing/owned-reservations.js';
 
+const WAITING = {
+  name: 'waiting',
+  text: `select count(*)::integer as waiting from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`,
+};
 const NOON = Date.UTC(2026, 4, 20, 12);
 
 let database: FreshDatabase;
@@ -112,7 +120,7 @@ const byProviderId = (n: number, over: Partial<ReceiptQuestion> = {}) =>
 /** State, sequence, posted cash and answer of each. */
 const ask = async (...questions: ReceiptQuestion[]) =>
   (await receiptLog.decide(questions)).map((answer) =>
-    answer.kind === 'unknown_attempt'
+    answer.kind === 'unknown_attempt' || answer.kind === 'earlier_pending'
       ? answer.kind
       : [
           answer.kind,
@@ -246,7 +254,7 @@ describe('receipt log', () => {
     expect(await ask(question(1, { transition: 'failed' }))).toEqual(['again accepted 1 45000']);
   });
 
-  test('within a batch the earlier record decides, and a later transition sees it', async () => {
+  test('within a batch the earlier record decides, and another transition waits for it', async () => {
     const at = (offset: number) => ({ at: { topic: 'receipts', partition: 0, offset } });
     expect(
       await ask(
@@ -259,19 +267,61 @@ describe('receipt log', () => {
       'first accepted 1 45000',
       'already accepted 1 45000',
       'first accepted 1 45000',
-      'first delivered 2 45000',
+      'earlier_pending',
     ]);
   });
 
-  test('a later transition sees an earlier one whose feedback is not stored yet', async () => {
+  test('a transition waits until the feedback of the one before is stored, however long that takes', async () => {
     await ask(question(1));
+    await attempts.caughtUp([{ topic, partition: 0 }], Date.now() + 3_600_000);
+    expect(await ask(question(1, { transition: 'failed' }))).toEqual(['earlier_pending']);
+    const delivered = { sequence: 2, state: 'delivered', settlement: money('none') } as const;
+    await attempts.apply([slice(feedback(1, delivered))]);
     expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first delivered 2 45000']);
   });
 
-  test('an earlier transition that changed nothing is forgotten once the sink has passed', async () => {
-    await ask(question(1, { transition: 'unknown' }));
-    await attempts.caughtUp([{ topic, partition: 0 }], Date.now() + 120_000);
+  test('of two transitions decided at the same moment one waits: both would settle the money', async () => {
+    const blocker = new pg.Client(database.url);
+    await blocker.connect();
+    try {
+      await blocker.query('begin');
+      await blocker.query('select from other_schema.attempts where tenant_id = $1 for update', [
+        tenant,
+      ]);
+      const both = [
+        ask(question(1, { transition: 'delivered' }), question(2, { transition: 'failed' })),
+        ask(question(2, { transition: 'delivered' }), question(1, { transition: 'failed' })),
+      ];
+      await expect
+        .poll(async () => database.query(WAITING), { timeout: 10_000 })
+        .toEqual([{ waiting: 2 }]);
+      await blocker.query('commit');
+      expect((await Promise.all(both)).sort()).toEqual([
+        ['earlier_pending', 'earlier_pending'],
+        ['first accepted 1 45000', 'first accepted 1 45000'],
+      ]);
+    } finally {
+      await blocker.end();
+    }
+  });
+
+  test('a transition that changes nothing holds up no other', async () => {
+    await ask(question(1, { transition: 'accepted' }));
     expect(await ask(question(1, { transition: 'failed' }))).toEqual(['first accepted 1 45000']);
+  });
+
+  test('knows what changes an attempt exactly as the processor does', async () => {
+    const pairs = DELIVERY_STATES.flatMap((from) => DELIVERY_STATES.map((to) => ({ from, to })));
+    const rows = await database.query<{ effect: boolean }>(
+      {
+        name: 'takes-effect',
+        text: 'select takes_effect(f, t) as effect from unnest($1::text[], $2::text[]) with ordinality q(f, t, n) order by n',
+      },
+      [pairs.map(({ from }) => from), pairs.map(({ to }) => to)],
+    );
+    expect(pairs.map((pair, n) => ({ ...pair, effect: rows[n]?.effect }))).toEqual(
+      pairs.map(({ from, to }) => ({ from, to, effect: takesEffect(from, to) })),
+    );
   });
 
   test('answers strange references as unknown attempts', async () => {

@@ -24,7 +24,7 @@ interface Question {
 
 interface Row {
   readonly place: number;
-  readonly outcome: 'unknown_attempt' | 'first' | 'again' | 'already';
+  readonly outcome: 'unknown_attempt' | 'earlier_pending' | 'first' | 'again' | 'already';
   readonly attempt: StoredAttempt | null;
 }
 
@@ -102,6 +102,7 @@ const attemptOf = (stored: StoredAttempt) => ({
 
 type Answer =
   | { readonly kind: 'unknown_attempt'; readonly passed: EpochMs | null }
+  | { readonly kind: 'earlier_pending' }
   | {
       readonly kind: 'first' | 'again' | 'already';
       readonly attempt: ReturnType<typeof attemptOf>;
@@ -109,7 +110,7 @@ type Answer =
 
 const DECIDE = {
   name: 'decide-receipts',
-  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)',
+  text: 'select * from decide_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)',
 };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -151,10 +152,10 @@ export const postgresReceiptLog = (
         textArray(batch.map(provider)),
         textArray(batch.map(({ providerMessageId }) => providerMessageId)),
         plainArray(batch.map(({ transition }) => transition)),
-        passed === null ? null : new Date(passed).toISOString(),
       ]);
       return stillOwned(rows).map(({ outcome: kind, attempt }): Answer => {
         if (kind === 'unknown_attempt') return { kind, passed };
+        if (kind === 'earlier_pending') return { kind };
         if (attempt === null) throw new PipelineError('defect', `${kind} without its attempt`);
         return { kind, attempt: attemptOf(attempt) };
       });

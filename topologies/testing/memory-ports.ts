@@ -4,6 +4,7 @@ import type {
   ReceiptAnswer,
   ReceiptLog,
 } from '../../processors/receipts/receipt-log.js';
+import { takesEffect } from '../../processors/receipts/transition.js';
 import { attemptKey } from '../../processors/send/attempt-key.js';
 import type { ProviderAnswer, ProviderCall, Providers } from '../../processors/send/contract.js';
 import type { Outcome } from '../../processors/send/outcomes.js';
@@ -143,31 +144,27 @@ export class MemoryReceiptLog implements ReceiptLog {
         const stored = attempt === null ? undefined : this.attempts.get(attemptKey(attempt));
         if (attempt === null || stored === undefined)
           return { kind: 'unknown_attempt', passed: this.passed };
-        const row = this.advanced(attemptKey(attempt), stored);
-        const name = `${attemptKey(attempt)}|${transition}`;
+        const key = attemptKey(attempt);
+        const name = `${key}|${transition}`;
         const before = this.decided.get(name);
-        if (before === undefined) {
-          this.decided.set(name, { at, attempt: row });
-          return { kind: 'first', attempt: row };
+        if (before !== undefined) {
+          const kind = sameCoordinates(before.at, at) ? 'again' : 'already';
+          return { kind, attempt: before.attempt };
         }
-        const kind = sameCoordinates(before.at, at) ? 'again' : 'already';
-        return { kind, attempt: before.attempt };
+        if (this.pending(key, stored)) return { kind: 'earlier_pending' };
+        this.decided.set(name, { at, attempt: stored });
+        return { kind: 'first', attempt: stored };
       }),
     );
 
-  /** By transitions that were decided and whose feedback is not stored yet. */
-  private advanced(key: string, stored: AttemptRow): AttemptRow {
-    let row = stored;
-    for (const [name, { attempt }] of this.decided)
-      if (name.startsWith(`${key}|`) && attempt.sequence >= row.sequence)
-        row = {
-          ...stored,
-          state: name.slice(key.length + 1) as AttemptRow['state'],
-          class: null,
-          terminal: true,
-          sequence: attempt.sequence + 1,
-        };
-    return row;
+  /** Whether a transition was decided that changes something, and its feedback is not stored yet. */
+  private pending(key: string, stored: AttemptRow): boolean {
+    return [...this.decided].some(
+      ([name, { attempt }]) =>
+        name.startsWith(`${key}|`) &&
+        attempt.sequence >= stored.sequence &&
+        takesEffect(attempt.state, name.slice(key.length + 1) as AttemptRow['state']),
+    );
   }
 
   private advance(key: string, value: DeliveryFeedback): void {

@@ -1,13 +1,13 @@
 -- Decides each (attempt, transition) once, by the record that brings it first, and answers every question with the
--- attempt as it stood before its transition. An attempt stands as the attempts table says, advanced by transitions
--- that were decided but whose feedback may not be stored yet (p_passed: how far the attempts sink has come). Later the
--- table alone is believed: not every decided transition changed something. Where a partition is not the caller's any
--- more nothing is done, and the only row is 'not_the_owner'.
+-- attempt as it stood before its transition. An attempt has one transition under way at a time: where one was decided
+-- that changes something and the attempts table does not have its feedback yet, others are 'earlier_pending'. Two that
+-- both began from the same state would both settle its money. Where a partition is not the caller's any more nothing is
+-- done, and the only row is 'not_the_owner'.
 create or replace function decide_receipts(
   p_owned_topics text[], p_owned_partitions integer[], p_epochs bigint[],
   p_topics text[], p_partitions integer[], p_offsets bigint[],
   p_tenants text[], p_messages uuid[], p_generations integer[], p_attempts integer[],
-  p_providers text[], p_provider_ids text[], p_transitions text[], p_passed timestamptz
+  p_providers text[], p_provider_ids text[], p_transitions text[]
 ) returns table (place integer, outcome text, attempt jsonb) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
@@ -41,6 +41,13 @@ begin
     order by a.attempted_at desc limit 1)
   ) f on true;
 
+  -- One after the other, in the order of store_attempts(): what another call decides meanwhile is seen below.
+  perform 1
+  from unnest(v_tenants, v_messages, v_generations, v_attempts) as q (tenant_id, message_id, generation, attempt)
+  join attempts a using (tenant_id, message_id, generation, attempt)
+  order by a.tenant_id, a.message_id, a.generation, a.attempt
+  for no key update of a;
+
   with named as materialized (
     -- Within the batch, too, the first record decides.
     select distinct on (q.tenant_id, q.message_id, q.generation, q.attempt, q.transition) q.*
@@ -51,14 +58,15 @@ begin
     order by q.tenant_id, q.message_id, q.generation, q.attempt, q.transition, q.place
   ),
   fresh as (
-    select n.*, row_number() over one_attempt as nth, lag(n.transition) over one_attempt as before
+    -- And the first transition of an attempt is the only one.
+    select distinct on (n.tenant_id, n.message_id, n.generation, n.attempt) n.*
     from named n
     where not exists (
       select from receipt_decisions d
       where d.tenant_id = n.tenant_id and d.message_id = n.message_id and d.generation = n.generation
         and d.attempt = n.attempt and d.transition = n.transition
     )
-    window one_attempt as (partition by n.tenant_id, n.message_id, n.generation, n.attempt order by n.place)
+    order by n.tenant_id, n.message_id, n.generation, n.attempt, n.place
   )
   insert into receipt_decisions (
     tenant_id, message_id, generation, attempt, transition, topic, partition, record_offset, prior_state, prior_class,
@@ -66,27 +74,22 @@ begin
   )
   select
     f.tenant_id, f.message_id, f.generation, f.attempt, f.transition, f.topic, f.partition, f.record_offset,
-    coalesce(f.before, newer.transition, a.state),
-    case when f.before is null and newer.transition is null then a.class end,
-    f.before is not null or newer.transition is not null or a.terminal,
-    coalesce(newer.prior_sequence + 1, a.sequence) + f.nth - 1,
-    a.posted_cash, a.posted_units, a.occurred_at
+    a.state, a.class, a.terminal, a.sequence, a.posted_cash, a.posted_units, a.occurred_at
   from fresh f
   join attempts a using (tenant_id, message_id, generation, attempt)
-  left join lateral (
-    select d.transition, d.prior_sequence from receipt_decisions d
+  where not exists (
+    select from receipt_decisions d
     where d.tenant_id = f.tenant_id and d.message_id = f.message_id and d.generation = f.generation
-      and d.attempt = f.attempt and d.prior_sequence >= a.sequence
-      and d.decided_at > coalesce(p_passed, '-infinity') - interval '1 minute'
-    order by d.prior_sequence desc limit 1
-  ) newer on true
+      and d.attempt = f.attempt and d.prior_sequence >= a.sequence and takes_effect(d.prior_state, d.transition)
+  )
   on conflict do nothing;
 
   return query
   select
     q.place::integer,
     case
-      when d.transition is null then 'unknown_attempt'
+      when a.message_id is null then 'unknown_attempt'
+      when d.transition is null then 'earlier_pending'
       when (d.topic, d.partition, d.record_offset) <> (q.topic, q.partition, q.record_offset) then 'already'
       when d.decided_at = now() then 'first'
       else 'again'

@@ -40,6 +40,8 @@ begin
     provider_code, business_line, campaign_id, template_id, recipient_hash, labels, created_at, attempted_at,
     occurred_at, state, class, terminal, sequence, posted_cash, posted_units, currency, lease_id
   )
+  -- The order in which decide_receipts() locks them: nobody waits in a circle.
+  order by tenant_id collate "C", message_id, generation, attempt
   on conflict (tenant_id, message_id, generation, attempt) do update set
     provider_message_id = coalesce(excluded.provider_message_id, stored.provider_message_id),
     provider_code = coalesce(excluded.provider_code, stored.provider_code),

@@ -3,9 +3,10 @@
 // The young generation holds what a batch of thousands makes: with Node's default of 16 MiB much of it is copied instead
 // of dropped (docs/performance.md). Node takes this only when it starts.
 // CommonJS on purpose: libuv reads UV_THREADPOOL_SIZE once, when its pool is first used, and importing an ES module
-// already uses it. Each consumer that waits for records holds one thread of the pool (exactly-once.md, rule 14); with
-// the default of 4 a worker would stand still.
-process.env.UV_THREADPOOL_SIZE ??= '64';
+// already uses it. Each consumer that waits for records holds one thread of the pool, and so does each call that a
+// broker keeps waiting: two for each of a worker's thirty tasks (exactly-once.md, rule 14). With the default of 4 a
+// worker would stand still.
+process.env.UV_THREADPOOL_SIZE ??= '128';
 
 const { existsSync, readdirSync, statSync } = require('node:fs');
 const path = require('node:path');

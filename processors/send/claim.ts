@@ -8,7 +8,7 @@ export interface Claim {
   /** The record that was claimed. */
   readonly at: Coordinates;
   readonly claimedAt: EpochMs;
-  /** By then the call has answered or timed out; none is begun later. */
+  /** By then its call has answered or timed out; none is begun later. */
   readonly deadline: EpochMs;
 }
 
@@ -17,15 +17,12 @@ export const claimKey = (at: Coordinates): string =>
   `${at.topic}/${String(at.partition)}/${String(at.offset)}`;
 
 /**
- * When a claimed call must have answered, and until when it may begin. The second half of the time is kept for the
- * answer: a call begun just before the deadline would time out although nothing is wrong, and an ambiguous time-out
- * costs a held message.
+ * How long a claim's own transaction may take at most (`transaction.timeout.ms`). The call's own time begins only when
+ * it has committed: counted from the claim, brokers that take longer than half of it would leave no call any time at
+ * all, and every message would go round through a retry topic until it expires.
  */
-export const callTimes = (
-  now: EpochMs,
-  timeoutMs: number,
-  expiresAt: EpochMs,
-): { readonly startBy: EpochMs; readonly deadline: EpochMs } => {
-  const deadline = Math.min(now + timeoutMs, expiresAt);
-  return { startBy: now + Math.floor((deadline - now) / 2), deadline };
-};
+const CLAIM_COMMITS_IN_MS = 5_000;
+
+/** Until when a call that is claimed now may be under way at all. */
+export const claimDeadline = (now: EpochMs, timeoutMs: number, expiresAt: EpochMs): EpochMs =>
+  Math.min(now + CLAIM_COMMITS_IN_MS + timeoutMs, expiresAt);

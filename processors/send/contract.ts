@@ -30,9 +30,7 @@ export interface ProviderCall {
   readonly idempotencyKey: string;
   /** tenant|messageId|generation|attempt: what a receipt brings back. */
   readonly reference: string;
-  /** The request is not written after this: there would be too little time left for an answer. */
-  readonly startBy: EpochMs;
-  /** Without an answer by then it has timed out. */
+  /** The claim's: nothing of the call happens after it. When the call itself times out is its provider's to say. */
   readonly deadline: EpochMs;
 }
 

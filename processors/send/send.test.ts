@@ -50,7 +50,7 @@ const answer = (
 
 const claimsOf = (value: MessageRouted): ReadonlyMap<string, Claim> => {
   const { at } = record(value);
-  return new Map([[claimKey(at), { routed: value, at, claimedAt: NOW, deadline: NOW + 4_000 }]]);
+  return new Map([[claimKey(at), { routed: value, at, claimedAt: NOW, deadline: NOW + 9_000 }]]);
 };
 
 const one = <K extends keyof Send['to']>(decision: Decision<Send>, to: K): Send['to'][K] => {
@@ -68,15 +68,14 @@ test('claims, and only then calls: one transaction holds the claim, the call fol
     {
       to: 'claims',
       key: 'routed.sms.p1/3/42',
-      value: { routed: routed(), at: record(routed()).at, claimedAt: NOW, deadline: NOW + 4_000 },
+      value: { routed: routed(), at: record(routed()).at, claimedAt: NOW, deadline: NOW + 9_000 },
     },
   ]);
   expect(decision.call).toMatchObject([
     {
       claim: 'routed.sms.p1/3/42',
       lane: 'p1',
-      startBy: NOW + 2_000,
-      deadline: NOW + 4_000,
+      deadline: NOW + 9_000,
       rateFactor: 1,
       reference: 'acme|0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c|0|1',
       idempotencyKey: 'acme-0198f3c2-7b1e-7c55-9a1b-3d2f4e5a6b7c-0-1',
@@ -86,10 +85,7 @@ test('claims, and only then calls: one transaction holds the claim, the call fol
 });
 
 test('the deadline of a call never passes the message’s expiry', () => {
-  expect(callFor(routed({ expiresAt: NOW + 1_000 }))).toMatchObject({
-    deadline: NOW + 1_000,
-    startBy: NOW + 500,
-  });
+  expect(callFor(routed({ expiresAt: NOW + 1_000 }))).toMatchObject({ deadline: NOW + 1_000 });
 });
 
 test('an expired message is refused without a claim, and what was RESERVED is voided', () => {

@@ -2,7 +2,7 @@ import { channelsOf, templatesOf, tenantsOf } from '../configuration.js';
 import type { Caller, Decision, View } from '../processor.js';
 import { attemptKey, attemptOf, idempotencyKey } from './attempt-key.js';
 import type { Claim } from './claim.js';
-import { callTimes, claimKey } from './claim.js';
+import { claimDeadline, claimKey } from './claim.js';
 import { complete } from './complete.js';
 import type { ProviderCall, Send } from './contract.js';
 import { lateReceipt } from './late-receipt.js';
@@ -13,7 +13,7 @@ import { divert, expired, giveUp } from './uncalled.js';
 
 /**
  * A record waits at its provider at most for this share of the call's time-out; longer, and it is put back, so that
- * one provider never fills a partition's claims. Half is what a call has to begin in (claim.ts).
+ * one provider never fills a partition's claims. Half is what a call has to begin in (sinks/providers/call-times.ts).
  */
 const WAIT_SHARE = 0.25;
 
@@ -46,12 +46,12 @@ export const send = (options: SendOptions): Caller<Send> => ({
     if (route === null) return { emit: unroutable(value, at, now, options) };
     if (waitMs > route.provider.timeoutMs * WAIT_SHARE)
       return { emit: divert({ routed: route.routed, at }, waitMs, now, options) };
-    const times = callTimes(now, route.provider.timeoutMs, value.expiresAt);
-    const claim: Claim = { routed: route.routed, at, claimedAt: now, deadline: times.deadline };
+    const deadline = claimDeadline(now, route.provider.timeoutMs, value.expiresAt);
+    const claim: Claim = { routed: route.routed, at, claimedAt: now, deadline };
     const key = claimKey(at);
     return {
       put: [{ to: 'claims', key, value: claim }],
-      call: [callOf(key, route, times, tables, options)],
+      call: [callOf(key, route, deadline, tables, options)],
     };
   },
 
@@ -146,7 +146,7 @@ const unroutable = (
 const callOf = (
   claim: string,
   { routed, provider }: UsableRoute,
-  { startBy, deadline }: ReturnType<typeof callTimes>,
+  deadline: Claim['deadline'],
   tables: View<Send>['tables'],
   { lane }: SendOptions,
 ): ProviderCall => {
@@ -162,7 +162,6 @@ const callOf = (
     rateFactor: rateFactorOf(tables.levels, routed),
     idempotencyKey: idempotencyKey(attempt, provider.dedupesOnKey),
     reference: attemptKey(attempt),
-    startBy,
     deadline,
   };
 };

@@ -109,9 +109,9 @@ test('urgent lanes are called before what waited longer', async () => {
 });
 
 test('the pace is even: a halved rate halves it', async () => {
-  const config = inProcessConfig({ ratePerSecond: 200 });
+  const config = inProcessConfig({ ratePerSecond: 200, timeoutMs: 20_000 });
   const calls = Array.from({ length: 40 }, (_, index) =>
-    callOf(config, { index, rateFactor: 0.5, startInMs: 10_000, timeoutMs: 20_000 }),
+    callOf(config, { index, rateFactor: 0.5 }),
   );
   const began = Date.now();
   const answers = await all(calls);
@@ -128,14 +128,32 @@ test('the pace is even: a halved rate halves it', async () => {
 });
 
 test('what cannot begin in time is answered not_called at once, and was never asked', async () => {
-  const config = inProcessConfig({ ratePerSecond: 10 });
-  const calls = Array.from({ length: 20 }, (_, index) => callOf(config, { index, startInMs: 250 }));
+  const config = inProcessConfig({ ratePerSecond: 10, timeoutMs: 500 });
+  const calls = Array.from({ length: 20 }, (_, index) => callOf(config, { index }));
   const began = Date.now();
   const answers = await all(calls);
   expect(Date.now() - began).toBeLessThan(1_500);
   const late = kinds(answers).filter((kind) => kind === 'not_called').length;
   expect(late).toBeGreaterThanOrEqual(14);
   expect(late).toBeLessThan(20);
+});
+
+test('a call’s time begins when its claim has committed, however long that took', async () => {
+  const now = Date.now();
+  const config = inProcessConfig({ timeoutMs: 500 });
+  const slow = [0, 1].map((index) => ({ ...callOf(config, { index }), deadline: now + 3_000 }));
+  vi.spyOn(Date, 'now').mockReturnValue(now + 2_000);
+  try {
+    expect(kinds(await all(slow))).toEqual(['accepted', 'accepted']);
+  } finally {
+    vi.restoreAllMocks();
+  }
+});
+
+test('after a claim’s deadline nothing is asked: another may have taken its message over', async () => {
+  const config = inProcessConfig({ timeoutMs: 500 });
+  const call = { ...callOf(config), deadline: Date.now() - 1 };
+  expect(kinds(await all([call]))).toEqual(['not_called']);
 });
 
 test('admission tells how long the next would wait, counting the batch itself', () => {

@@ -2,6 +2,7 @@ import type { ProviderConfig } from '../../schemas/config.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import type { MessageRouted } from '../../schemas/generated/records.js';
 import type { Call } from './gate.js';
+import type { Submission } from './provider.js';
 
 /** What the tests of the adapters start from. */
 export const KEYS = { accessKeyId: 'LTAI-test', accessKeySecret: 'secret-canary-7f3a' };
@@ -135,7 +136,8 @@ export interface CallChange {
   readonly timeoutMs?: number;
 }
 
-export const callOf = (provider: ProviderConfig, change: CallChange = {}): Call => {
+/** As the gate takes it, and as it hands it on to an adapter. */
+export const callOf = (provider: ProviderConfig, change: CallChange = {}): Call & Submission => {
   const index = change.index ?? 0;
   const now = Date.now();
   return {

@@ -2,14 +2,17 @@ import type { EpochMs } from '../../schemas/brand.js';
 import type { ProviderConfig } from '../../schemas/config.js';
 import { LANES } from '../../schemas/generated/records.js';
 import type { Lane } from '../../schemas/generated/records.js';
+import { type CallTimes, callTimes } from './call-times.js';
 import { Pace } from './pace.js';
 import type { Outcome, Provider, Submission } from './provider.js';
 
 /** A claimed call, as it comes from the send stage. */
-export interface Call extends Submission {
+export interface Call extends Omit<Submission, 'startBy'> {
   readonly lane: Lane;
   readonly provider: ProviderConfig;
   readonly rateFactor: number;
+  /** Its claim's: whatever its provider's time-out, nothing happens after it. */
+  readonly deadline: EpochMs;
 }
 
 export interface Answer<C extends Call> {
@@ -30,6 +33,7 @@ export interface GateOptions {
 
 interface Waiting<C extends Call> {
   readonly call: C;
+  readonly times: CallTimes;
   readonly deliver: (answer: Answer<C>) => void;
 }
 
@@ -89,7 +93,8 @@ export class Gate<C extends Call> {
   add(call: C, deliver: (answer: Answer<C>) => void): void {
     this.#configure(call.provider);
     this.#pace.set(call.provider.ratePerSecond * call.rateFactor);
-    this.#queues[call.lane].push({ call, deliver });
+    const times = callTimes(this.#options.now(), call.provider.timeoutMs, call.deadline);
+    this.#queues[call.lane].push({ call, times, deliver });
   }
 
   /** Begins what may begin now, and arms a timer for the rest. */
@@ -147,7 +152,7 @@ export class Gate<C extends Call> {
     for (const lane of LANES) {
       const queue = this.#queues[lane];
       if (queue.length === 0) continue;
-      const late = all ? queue.length : queue.findIndex(({ call }) => call.startBy >= now);
+      const late = all ? queue.length : queue.findIndex(({ times }) => times.startBy >= now);
       for (const { call, deliver } of queue.splice(0, late < 0 ? queue.length : late))
         deliver({ call, outcome: NOT_CALLED, calledAt: now, answeredAt: now });
     }
@@ -156,7 +161,7 @@ export class Gate<C extends Call> {
   async #call(provider: Provider, batch: readonly Waiting<C>[]): Promise<void> {
     const began = { at: this.#options.now() };
     this.#running.add(began);
-    const calls = batch.map(({ call }) => call);
+    const calls = batch.map(({ call, times }) => ({ ...call, ...times }));
     const { outcomes, calledAt } = await provider.submit(calls).catch(() => {
       // A defect of the adapter. Whether it called, nobody knows.
       return {
@@ -182,7 +187,7 @@ export class Gate<C extends Call> {
     for (const lane of LANES) {
       const first = this.#queues[lane][0];
       if (first === undefined) continue;
-      at = Math.min(at, first.call.startBy + 1);
+      at = Math.min(at, first.times.startBy + 1);
       if (this.#mayBegin(lane)) at = Math.min(at, now + this.#pace.nextMs(now));
     }
     if (at === Number.POSITIVE_INFINITY) return;

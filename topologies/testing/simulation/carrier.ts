@@ -2,6 +2,7 @@ import type { ProviderAnswer, ProviderCall } from '../../../processors/send/cont
 import type { Outcome } from '../../../processors/send/outcomes.js';
 import { attemptOf } from '../../../processors/send/attempt-key.js';
 import type { DeliveryState, ProviderReceipt } from '../../../schemas/generated/records.js';
+import { callTimes } from '../../../sinks/providers/call-times.js';
 import type { Host } from './host.js';
 import type { CarrierAnswer } from './plan.js';
 import type { VirtualTime } from './virtual-time.js';
@@ -124,16 +125,17 @@ export class Carrier {
 
   private async call(call: ProviderCall, host: Host): Promise<ProviderAnswer> {
     const { time, process } = host;
+    const { startBy, deadline } = callTimes(time.now, call.provider.timeoutMs, call.deadline);
     await time.sleep(1 + host.latencies.pick(40));
     const calledAt = time.now;
-    if (calledAt > call.startBy)
+    if (calledAt > startBy)
       return { call, outcome: { kind: 'not_called' }, calledAt, answeredAt: calledAt };
     const lost = new Error('timeout');
     const answer = host
       .request({
         point: 'call',
         effect: () => ({ said: this.submit(call) }),
-        deadlineMs: call.deadline - calledAt,
+        deadlineMs: deadline - calledAt,
         timedOut: () => lost,
         refused: () => lost,
       })
@@ -146,7 +148,7 @@ export class Carrier {
         () => null,
       );
     const tooLate = new Promise<null>((resolve) => {
-      time.after(call.deadline - calledAt, process, () => {
+      time.after(deadline - calledAt, process, () => {
         resolve(null);
       });
     });

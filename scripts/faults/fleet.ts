@@ -4,6 +4,7 @@ import { asError } from '../../schemas/error.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../installation/free-port.js';
+import { FAULT_LANES } from './installation.js';
 
 const READY_MS = 90_000;
 /** A new worker meets its predecessor's lock on the slot until Postgres has noticed its death. */
@@ -181,7 +182,7 @@ export class Fleet {
     const callbackPort = await freePort();
     const worker = await WorkerProcess.launch(
       { ...this.variables, CALLBACK_PORT: String(callbackPort), ...more },
-      ['--slot', String(slot)],
+      ['--slot', String(slot), '--lanes', FAULT_LANES.join(',')],
     );
     this.places.set(slot, { slot, callbackPort, worker, still: false });
     return worker;

@@ -6,8 +6,10 @@ interface Holding {
   readonly memoryMib: number;
 }
 
-/** A worker under the same load may hold so much more than when it was first looked at. */
+/** A worker under the same load may hold so much more than when it had settled. */
 const MORE = { descriptors: 200, memoryMib: 400 } as const;
+/** At the first of them it may just have been started: none of its hundreds of connections was made yet. */
+const SETTLING_LOOKS = 2;
 
 /** null where it is gone. */
 const holdingOf = (pid: number): Holding | null => {
@@ -24,16 +26,16 @@ const holdingOf = (pid: number): Holding | null => {
 
 /** Whether workers that live through several rounds hold ever more descriptors or memory. */
 export class Growth {
-  private readonly first = new Map<number, Holding>();
+  private readonly settled = new Map<number, Holding & { readonly looks: number }>();
 
   /** @returns what grew out of bounds, in words */
   look(pids: readonly number[]): readonly string[] {
     return pids.flatMap((pid) => {
       const now = holdingOf(pid);
       if (now === null) return [];
-      const before = this.first.get(pid);
-      if (before === undefined) {
-        this.first.set(pid, now);
+      const before = this.settled.get(pid);
+      if (before === undefined || before.looks < SETTLING_LOOKS) {
+        this.settled.set(pid, { ...now, looks: (before?.looks ?? 0) + 1 });
         return [];
       }
       return [

@@ -1,15 +1,26 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BusinessConfig } from '../../schemas/config.js';
+import type { Lane } from '../../schemas/generated/records.js';
 import { projectRoot } from '../../schemas/root.js';
 import { type TopicSpec, topicSchemas } from '../../topologies/topic-table.js';
 import { readConfigFolder } from '../../schemas/config-files.js';
 import { tableOf } from '../cli/installation.js';
+import { withAdmin } from '../cli/kafka-admin.js';
 import { type Installation, type Variables, install } from '../installation/installation.js';
 
 const FROM = path.join(projectRoot(), 'scripts', 'faults', 'config');
 /** One for each of the two workers of a quiet moment, and one for the third that is to die. */
 export const PARTITIONS = 3;
+const DELETED_MS = 30_000;
+
+/**
+ * Of the four, which differ in nothing that a fault could touch: each lane more is another eighteen clients a worker and
+ * sixty-six partitions, and every follower's fetch walks through all partitions that it follows.
+ */
+export const FAULT_LANES = ['p0', 'p2'] as const satisfies readonly Lane[];
+/** The topics of their retries stay: a message that nobody knows the outcome of is sent again in its own lane. */
+const OTHER_LANE = new RegExp(`^(?!.*retry[.]).*[.](?!${FAULT_LANES.join('|')})p[0-9]$`);
 
 /** What a run's workers work on. */
 export interface FaultInstallation extends Installation {
@@ -43,7 +54,11 @@ export const installFaults = async (options: {
     },
   });
   const config = readConfigFolder(to);
-  const table = tableOf(config, installation.environment.kafka.prefix, { partitions: PARTITIONS });
+  const { kafka } = installation.environment;
+  const all = tableOf(config, kafka.prefix, { partitions: PARTITIONS });
+  const table = all.filter(({ name }) => !OTHER_LANE.test(name));
+  const unused = all.filter((one) => !table.includes(one)).map(({ name }) => name);
+  await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: unused, timeout: DELETED_MS }));
   await installation.codecs.open(topicSchemas(table));
   return { ...installation, config, table };
 };

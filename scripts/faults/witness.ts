@@ -1,6 +1,5 @@
 import { asError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
-import { LANES } from '../../schemas/generated/records.js';
 import { Accounting, messageKey } from '../demo/accounting.js';
 import { Bookings } from '../demo/money.js';
 import type { MessageKey } from '../demo/accounting.js';
@@ -8,7 +7,7 @@ import { AttemptsSeen } from '../demo/provider-log.js';
 import { type Decoded, readDecoded } from '../read/decoded.js';
 import type { PlannedKind } from '../traffic/planned.js';
 import { Delivery } from './delivery.js';
-import type { FaultInstallation } from './installation.js';
+import { FAULT_LANES, type FaultInstallation } from './installation.js';
 
 /** A read_committed reader beside the pipeline, as anybody's own would be: knows only what is in the topics. */
 export class Witness {
@@ -24,7 +23,7 @@ export class Witness {
   private last = Date.now();
 
   constructor(installation: FaultInstallation) {
-    this.accounting = new Accounting(LANES.map((lane) => installation.names.ingest(lane)));
+    this.accounting = new Accounting(FAULT_LANES.map((lane) => installation.names.ingest(lane)));
     this.reading = this.read(installation).catch((thrown: unknown) => {
       this.broken = asError(thrown);
     });
@@ -70,7 +69,7 @@ export class Witness {
       names.feedback,
       names.refused,
       names.deadLetters,
-      ...LANES.map((lane) => names.parked(lane)),
+      ...FAULT_LANES.map((lane) => names.parked(lane)),
     ]);
     const topics = table.filter(({ name }) => wanted.has(name));
     for await (const batch of readDecoded({

@@ -104,7 +104,7 @@ export class ConsumerClient {
       'enable.auto.offset.store': false,
       // The default back-off of 1 s after a full local queue would starve a fast reader.
       'fetch.queue.backoff.ms': 5,
-      'fetch.wait.max.ms': 250,
+      'fetch.wait.max.ms': 500,
       'fetch.error.backoff.ms': 50,
       'reconnect.backoff.ms': 50,
       'reconnect.backoff.max.ms': 2_000,

@@ -49,10 +49,12 @@ export class Fleet {
       .map(({ callbackPort }) => callbackPort);
   }
 
-  /** Partitions of ingest topics that it has now, as `<topic>/<partition>`. */
+  /** Partitions of ingest topics that it has now, as `<topic>/<partition>`; none where it has ended by itself. */
   async share(slot: number): Promise<readonly string[]> {
-    const lags = await this.places.get(slot)?.worker.metric('millrace_lag_records');
-    return [...(lags?.keys() ?? [])].flatMap((labels) => {
+    const worker = this.places.get(slot)?.worker;
+    if (worker?.alive !== true) return [];
+    const lags = await worker.metric('millrace_lag_records');
+    return [...lags.keys()].flatMap((labels) => {
       const [, task = '', topic = '', partition = ''] =
         /^task="([^"]*)",topic="([^"]*)",partition="([^"]*)"$/.exec(labels) ?? [];
       return task.startsWith('intake.') ? [`${topic}/${partition}`] : [];

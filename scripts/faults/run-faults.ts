@@ -57,9 +57,13 @@ export interface FaultReport extends Omit<Verdict, 'problems'> {
 
 const SLOTS = [0, 1] as const;
 const LOOK_MS = 30_000;
-/** What piled up while everything was broken must be worked off. */
-const REST_MS = 240_000;
-const BETWEEN_FAULTS_MS = 500;
+/**
+ * What piled up while everything was broken must be worked off, and on a small machine that takes as long as the
+ * traffic did. Where nothing moves any more, untilRest gives up much sooner.
+ */
+const restMs = (trafficMs: number): number => 240_000 + trafficMs;
+/** Of one track: long enough that work gets on between them, as a system that never moves shows little. */
+const BETWEEN_FAULTS_MS = 2_000;
 
 /**
  * Traffic under faults without a break until the time is over; every half minute a look at what can never be right
@@ -192,7 +196,7 @@ class Run {
     const started = Date.now();
     const writingMs = await this.underFaults();
     say('traffic is over, coming to rest');
-    await untilRest(evidence, REST_MS, signal);
+    await untilRest(evidence, restMs(writingMs), signal);
     const verdict = await this.judged();
     const { fleet } = scene;
     if (verdict.problems.length > 0) await fleet.keepMetrics();

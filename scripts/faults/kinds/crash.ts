@@ -18,6 +18,7 @@ const workerKill: FaultKind = {
     await fleet.start(slot);
     if (ms === null)
       return `slot ${slot}; its share was not delivered in ${DELIVERED_MS / 1_000} s`;
+    if (share.length === 0) return `slot ${slot}; it had no ingest partitions`;
     failedOver(ms);
     return `slot ${slot}; its ${share.length} ingest partitions delivered again after ${(ms / 1_000).toFixed(1)} s`;
   },

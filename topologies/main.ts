@@ -74,6 +74,8 @@ const MAX_IN_FLIGHT = 8_000;
 /** Blocks of parked records that a releaser reads again at once; beyond, it schedules nothing new. */
 const RELEASES_IN_FLIGHT = 64;
 const SINK_BATCH = 2_000;
+/** Connections and servers of a worker that has left its groups. */
+const CLOSE_WITHIN_MS = 5_000;
 /** What the stores learn may lag so far behind the messages themselves. */
 const SINK = { maxBatch: SINK_BATCH, lingerMs: 200 } as const;
 /** Windows are seconds long; a cumulative snapshot per small transaction would cost more than counting. */
@@ -95,11 +97,22 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   try {
     await assemble(options, environment, { log, health, metrics, healthPort, closers });
   } finally {
-    for (const close of closers.reverse()) {
-      await close().catch((error: unknown) => {
-        log.warn({ err: asError(error) }, 'closing');
-      });
-    }
+    const closing = closers.reverse().reduce(
+      (before, close) =>
+        before.then(close).catch((error: unknown) => {
+          log.warn({ err: asError(error) }, 'closing');
+        }),
+      Promise.resolve<unknown>(null),
+    );
+    let timer: NodeJS.Timeout | undefined;
+    // What does not close ends with the process.
+    await Promise.race([
+      closing,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, CLOSE_WITHIN_MS);
+      }),
+    ]);
+    clearTimeout(timer);
     log.info('stopped');
   }
 };

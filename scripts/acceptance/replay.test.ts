@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MessageDeduped, MessageRequest } from '../../schemas/generated/records.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
-import type { Installation } from '../installation/installation.js';
+import { type Installation, MILLRACE } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
 import type { RecoveryReport } from '../replay/run.js';
@@ -67,6 +69,13 @@ const settled = (micros: bigint): Promise<void> =>
     return cny?.posted === micros && cny.pending === 0n;
   });
 
+interface RunningAction {
+  readonly id: string;
+  readonly reason: string;
+  readonly state: string;
+  readonly progress: { readonly figures: { readonly read?: number } } | null;
+}
+
 const reportOf = (said: Said): RecoveryReport => {
   expect(said).toMatchObject({ code: 0, err: '' });
   const report = said.json() as RecoveryReport;
@@ -125,6 +134,44 @@ describe('millrace replay', () => {
     expect(action).toMatchObject({ id: run, command: 'replay', reason: 'a test', state: 'done' });
   }, 90_000);
 
+  test('killed with SIGKILL while it writes, and gone on with once it is known to be dead: it adds up, nothing is sent or debited', async () => {
+    const feedback = outcomes.feedback.length;
+    const args = ['--from', 'ingest.p1', '--since', '1h', '--to', 'dedupe', '--rate', '15/s'];
+    const killed = spawn(
+      process.execPath,
+      [MILLRACE, 'replay', ...args, '--reason', 'to be killed', '--apply', '--json'],
+      { env: installation.variables, stdio: 'ignore' },
+    );
+    const ended = once(killed, 'exit');
+    let run = '';
+    await until('it to have come some way', 30_000, async () => {
+      const [newest] = (await millrace('actions', '--json')).json() as readonly RunningAction[];
+      if (newest?.reason !== 'to be killed') return false;
+      run = newest.id;
+      return (newest.progress?.figures.read ?? 0) > 0;
+    });
+    killed.kill('SIGKILL');
+    expect(await ended).toEqual([null, 'SIGKILL']);
+
+    const resume = ['replay', '--apply', '--resume', run, '--json'];
+    const tooSoon = await millrace(...resume);
+    expect(tooSoon.code).not.toBe(0);
+    expect(tooSoon.err).toContain('one that died is taken up a minute after its last sign of life');
+    await installation.database.query(
+      {
+        name: 'age-action',
+        text: `update operator_actions set updated_at = updated_at - interval '1 minute'
+               where action_id = $1`,
+      },
+      [run],
+    );
+    const { figures, outcome } = reportOf(await millrace(...resume));
+    expect(figures).toEqual({ read: COUNT, written: COUNT, ahead: 0 });
+    expect(outcome).toMatchObject({ lookedAt: true, letIn: 0, deadLettered: 0 });
+    await settled(BigInt(COUNT) * PRICE);
+    expect(outcomes.feedback.length).toBe(feedback);
+  }, 90_000);
+
   test('brings back what was lost where --where holds; interrupted and gone on with, its report adds up over both parts', async () => {
     const where = 'request.campaignId == "lost" && request.maxCostMicros > money("0.002")';
     const running = millrace(
@@ -132,10 +179,7 @@ describe('millrace replay', () => {
       ...['--reason', 'the ledger was restored', '--apply', '--json'],
     );
     await until('it to have come some way', 30_000, async () => {
-      const [newest] = (await millrace('actions', '--json')).json() as readonly {
-        readonly state: string;
-        readonly progress: { readonly figures: { readonly read?: number } } | null;
-      }[];
+      const [newest] = (await millrace('actions', '--json')).json() as readonly RunningAction[];
       return newest?.state === 'running' && (newest.progress?.figures.read ?? 0) > 0;
     });
     process.emit('SIGINT');

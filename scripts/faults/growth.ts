@@ -1,15 +1,31 @@
 import { readFileSync, readdirSync } from 'node:fs';
 
 /** What a process holds of the machine. */
-interface Holding {
+export interface Holding {
   readonly descriptors: number;
   readonly memoryMib: number;
 }
 
-/** A worker under the same load may hold so much more than when it had settled. */
-const MORE = { descriptors: 200, memoryMib: 400 } as const;
-/** At the first of them it may just have been started: none of its hundreds of connections was made yet. */
-const SETTLING_LOOKS = 2;
+/** A worker under the same load may hold so much more than in its beginning. */
+const MORE: Holding = { descriptors: 200, memoryMib: 400 };
+/**
+ * Looks in which a worker makes its hundreds of connections and fills its heap, and looks at the end in all of which it
+ * must hold more: a cluster that breaks has clients renewed and connected twice for a while.
+ */
+const EARLY = 4;
+const LATE = 3;
+
+/** What grew out of bounds, in words, from all looks at one worker. */
+export const grown = (looks: readonly Holding[]): readonly string[] => {
+  if (looks.length < EARLY + LATE) return [];
+  return (['descriptors', 'memoryMib'] as const).flatMap((what) => {
+    const before = Math.max(...looks.slice(0, EARLY).map((look) => look[what]));
+    const now = Math.min(...looks.slice(-LATE).map((look) => look[what]));
+    return now > before + MORE[what]
+      ? [`${before.toFixed(0)} ${what}, then ${now.toFixed(0)} and more`]
+      : [];
+  });
+};
 
 /** null where it is gone. */
 const holdingOf = (pid: number): Holding | null => {
@@ -26,28 +42,19 @@ const holdingOf = (pid: number): Holding | null => {
 
 /** Whether workers that live through several rounds hold ever more descriptors or memory. */
 export class Growth {
-  private readonly settled = new Map<number, Holding & { readonly looks: number }>();
+  private readonly looks = new Map<number, Holding[]>();
 
-  /** @returns what grew out of bounds, in words */
-  look(pids: readonly number[]): readonly string[] {
-    return pids.flatMap((pid) => {
+  look(pids: readonly number[]): void {
+    for (const pid of pids) {
       const now = holdingOf(pid);
-      if (now === null) return [];
-      const before = this.settled.get(pid);
-      if (before === undefined || before.looks < SETTLING_LOOKS) {
-        this.settled.set(pid, { ...now, looks: (before?.looks ?? 0) + 1 });
-        return [];
-      }
-      return [
-        ...(now.descriptors > before.descriptors + MORE.descriptors
-          ? [`worker ${pid}: ${before.descriptors} descriptors, then ${now.descriptors}`]
-          : []),
-        ...(now.memoryMib > before.memoryMib + MORE.memoryMib
-          ? [
-              `worker ${pid}: ${before.memoryMib.toFixed(0)} MiB, then ${now.memoryMib.toFixed(0)} MiB`,
-            ]
-          : []),
-      ];
-    });
+      if (now !== null) this.looks.set(pid, [...(this.looks.get(pid) ?? []), now]);
+    }
+  }
+
+  /** What grew out of bounds so far, a line a worker. */
+  get found(): readonly string[] {
+    return [...this.looks].flatMap(([pid, looks]) =>
+      grown(looks).map((words) => `worker ${pid}: ${words}`),
+    );
   }
 }

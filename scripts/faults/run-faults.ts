@@ -184,7 +184,6 @@ class Run {
   private readonly made = new Map<string, number>();
   private readonly notReached = new Map<string, number>();
   private readonly growth = new Growth();
-  private readonly grown: string[] = [];
 
   constructor(options: RunOptions) {
     this.with = options;
@@ -205,7 +204,7 @@ class Run {
     const report = {
       faults: Object.fromEntries(this.made),
       ...verdict,
-      problems: [...verdict.problems, ...this.grown, ...this.with.complaints],
+      problems: [...verdict.problems, ...this.growth.found, ...this.with.complaints],
       failoverSeconds: summary(failovers),
       seed,
       seconds: Math.round((Date.now() - started) / 1_000),
@@ -263,7 +262,7 @@ class Run {
   /** @returns whether something is wrong that time will not mend */
   private look(): boolean {
     const { options, evidence, scene } = this.with;
-    this.grown.push(...this.growth.look(scene.fleet.workers.map(({ pid }) => pid)));
+    this.growth.look(scene.fleet.workers.map(({ pid }) => pid));
     const doubled = doubledSoFar(evidence);
     const { produced, unseen, inFlight } = evidence.witness.accounting.endStates();
     options.say(

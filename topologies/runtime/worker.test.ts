@@ -29,8 +29,14 @@ afterAll(async () => {
   await kafka.close();
 });
 
-const workerOf = (slot: number, health = new Health(), client: ClientSettings = {}): Worker =>
+const workerOf = (
+  slot: number,
+  health = new Health(),
+  client: ClientSettings = {},
+  more: { readonly stopWithinMs?: number } = {},
+): Worker =>
   new Worker({
+    ...more,
     client: { ...kafka.client, ...client },
     prefix: kafka.prefix,
     groupProtocol: 'classic',
@@ -88,6 +94,38 @@ test('a worker one of whose tasks cannot start ends once all the others have lef
   });
   await expect(running).rejects.toMatchObject({ code: 'kafka_unavailable' });
   expect(left).toBe(true);
+});
+
+test('a worker one of whose tasks never leaves ends all the same, and names it', async () => {
+  const topics = countingTopics(`${kafka.prefix}stuck.`);
+  await kafka.topics(1, [topics.words]);
+  const stopWithinMs = 2_000;
+  const worker = workerOf(0, new Health(), {}, { stopWithinMs });
+  let asked = false;
+  for (const name of ['stuck', 'well'])
+    worker.sink(
+      {
+        name,
+        topics: [textTopic(topics.words)],
+        load: (partitions) => Promise.resolve(partitions.map(() => 0)),
+        // A call that nobody ever answers.
+        write: () => {
+          if (name === 'well') return Promise.resolve([]);
+          asked = true;
+          return new Promise(() => undefined);
+        },
+      },
+      { maxBatch: 1, lingerMs: 0 },
+    );
+  const running = worker.run();
+  running.catch(() => undefined); // heard below
+  await kafka.write([{ topic: topics.words, partition: 0, key: 'a', value: Buffer.from('a') }]);
+  await eventually('the sink to be asked', () => asked);
+  worker.stop();
+  await expect(running).rejects.toMatchObject({
+    verdict: 'stop',
+    message: expect.stringMatching(/^stopped at once: stuck did not leave within 2 s/) as string,
+  });
 });
 
 test('rule 10: an id of transactions is made of prefix, sub-topology and slot alone', () => {

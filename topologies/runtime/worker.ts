@@ -17,6 +17,11 @@ import { DEFAULT_TIMING, type GroupProtocol, type SessionEvent } from './transac
 
 /** Groups and transactional ids begin with this; the plan (which stages are chained) is part of it. */
 const APPLICATION = 'millrace';
+/**
+ * Above what a task's own steps may take (time-outs in transaction-session.ts), below the 30 s after which a supervisor
+ * kills. A native call that never answers must not keep alive a worker that was told to stop.
+ */
+const STOP_WITHIN_MS = 20_000;
 
 export interface WorkerOptions {
   readonly client: ClientSettings;
@@ -34,6 +39,8 @@ export interface WorkerOptions {
   readonly log: Logger;
   readonly partitionsOf: (topic: string) => number;
   readonly reader: ChangelogReader;
+  /** How long its tasks may take to leave once they were told to; default 20 s. */
+  readonly stopWithinMs?: number;
 }
 
 export interface TaskSettings {
@@ -59,6 +66,7 @@ export class Worker {
   private readonly tableTopics = new Map<string, Topic<unknown>>();
   private tables: GlobalTables | null = null;
   private stopping = false;
+  private readonly told = new AbortController();
   private readonly pending: (() => Running)[] = [];
   private readonly options: WorkerOptions;
 
@@ -114,7 +122,9 @@ export class Worker {
 
   /**
    * Restores, runs, and resolves once `stop` has been asked and everything has left its group.
-   * @throws PipelineError with verdict stop: the first task that must stop takes the others with it
+   * @throws PipelineError with verdict stop: the first task that must stop takes the others with it; or, after
+   * `stopWithinMs`, one that names the tasks that did not leave. The process must end then: the broker aborts what they
+   * have open, and their successors take over as after a crash.
    */
   async run(): Promise<void> {
     const { client, prefix, partitionsOf, codecs, health, log } = this.options;
@@ -136,21 +146,48 @@ export class Worker {
     health.ready();
     log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
     const failures: unknown[] = [];
+    const open = new Set(this.running);
     // All of them, also where one fails: the others finish and leave their groups before anything is closed under them.
-    await Promise.all(
-      this.running.map((task) =>
-        task.run().catch((thrown: unknown) => {
+    const all = Promise.all(
+      this.running.map(async (task) => {
+        await task.run().catch((thrown: unknown) => {
           failures.push(thrown);
           this.stop();
-        }),
-      ),
+        });
+        open.delete(task);
+      }),
     );
-    await this.tables.close();
+    await Promise.race([all, this.overdue(open)]);
+    if (open.size === 0) await this.tables.close();
     if (failures.length > 0) throw failures[0];
+    if (open.size > 0) {
+      const names = [...open].map(({ name }) => name).join(', ');
+      throw new PipelineError(
+        'defect',
+        `stopped at once: ${names} did not leave within ${this.stopWithinMs / 1_000} s; what they had open is aborted by the brokers and done again by others`,
+      );
+    }
+  }
+
+  private get stopWithinMs(): number {
+    return this.options.stopWithinMs ?? STOP_WITHIN_MS;
+  }
+
+  /** Resolves so long after `stop` was asked; never, where it was not. */
+  private async overdue(open: ReadonlySet<Running>): Promise<void> {
+    await new Promise((resolve) => {
+      if (this.told.signal.aborted) resolve(null);
+      else this.told.signal.addEventListener('abort', resolve, { once: true });
+    });
+    await new Promise((resolve) => {
+      setTimeout(resolve, this.stopWithinMs).unref();
+    });
+    for (const { name } of open) this.options.log.error({ task: name }, 'did not leave in time');
   }
 
   stop(): void {
     this.stopping = true;
+    this.told.abort();
     for (const task of this.running) task.stop();
   }
 

@@ -97,17 +97,17 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   try {
     await assemble(options, environment, { log, health, metrics, healthPort, closers });
   } finally {
-    const closing = closers.reverse().reduce(
-      (before, close) =>
-        before.then(close).catch((error: unknown) => {
+    const closeAll = async (): Promise<void> => {
+      for (const close of closers.reverse()) {
+        await close().catch((error: unknown) => {
           log.warn({ err: asError(error) }, 'closing');
-        }),
-      Promise.resolve<unknown>(null),
-    );
+        });
+      }
+    };
     let timer: NodeJS.Timeout | undefined;
     // What does not close ends with the process.
     await Promise.race([
-      closing,
+      closeAll(),
       new Promise((resolve) => {
         timer = setTimeout(resolve, CLOSE_WITHIN_MS);
       }),

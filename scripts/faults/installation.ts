@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BusinessConfig } from '../../schemas/config.js';
-import type { Lane } from '../../schemas/generated/records.js';
+import { LANES, type Lane } from '../../schemas/generated/records.js';
 import { projectRoot } from '../../schemas/root.js';
 import { type TopicSpec, topicSchemas } from '../../topologies/topic-table.js';
 import { readConfigFolder } from '../../schemas/config-files.js';
@@ -19,8 +19,10 @@ const DELETED_MS = 30_000;
  * sixty-six partitions, and every follower's fetch walks through all partitions that it follows.
  */
 export const FAULT_LANES = ['p0', 'p2'] as const satisfies readonly Lane[];
+const OTHER_LANES = LANES.filter((lane) => !FAULT_LANES.some((one) => one === lane));
 /** The topics of their retries stay: a message that nobody knows the outcome of is sent again in its own lane. */
-const OTHER_LANE = new RegExp(`^(?!.*retry[.]).*[.](?!${FAULT_LANES.join('|')})p[0-9]$`);
+const isUsed = ({ name }: TopicSpec): boolean =>
+  name.includes('retry.') || !OTHER_LANES.some((lane) => name.endsWith(`.${lane}`));
 
 /** What a run's workers work on. */
 export interface FaultInstallation extends Installation {
@@ -56,8 +58,8 @@ export const installFaults = async (options: {
   const config = readConfigFolder(to);
   const { kafka } = installation.environment;
   const all = tableOf(config, kafka.prefix, { partitions: PARTITIONS });
-  const table = all.filter(({ name }) => !OTHER_LANE.test(name));
-  const unused = all.filter((one) => !table.includes(one)).map(({ name }) => name);
+  const table = all.filter(isUsed);
+  const unused = all.filter((spec) => !isUsed(spec)).map(({ name }) => name);
   await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: unused, timeout: DELETED_MS }));
   await installation.codecs.open(topicSchemas(table));
   return { ...installation, config, table };

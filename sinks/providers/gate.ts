@@ -7,7 +7,7 @@ import { Pace } from './pace.js';
 import type { Outcome, Provider, Submission } from './provider.js';
 
 /** A claimed call, as it comes from the send stage. */
-export interface Call extends Omit<Submission, 'startBy'> {
+export interface Call extends Omit<Submission, keyof CallTimes> {
   readonly lane: Lane;
   readonly provider: ProviderConfig;
   readonly rateFactor: number;

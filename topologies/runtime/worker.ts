@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Codecs } from '../../schemas/topic-codecs.js';
 import { PipelineError, asError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
@@ -65,8 +67,7 @@ export class Worker {
   private readonly derived = new Set<string>();
   private readonly tableTopics = new Map<string, Topic<unknown>>();
   private tables: GlobalTables | null = null;
-  private stopping = false;
-  private readonly told = new AbortController();
+  private readonly stopping = new AbortController();
   private readonly pending: (() => Running)[] = [];
   private readonly options: WorkerOptions;
 
@@ -141,7 +142,7 @@ export class Worker {
     await this.tables.open();
     this.running.push(...this.pending.map((make) => make()));
     // Asked to stop while the tables were read: every task then starts only to leave again.
-    if (this.stopping) this.stop();
+    if (this.stopping.signal.aborted) this.stop();
     this.options.metrics.lag(() => this.lags());
     health.ready();
     log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
@@ -157,16 +158,16 @@ export class Worker {
         open.delete(task);
       }),
     );
-    await Promise.race([all, this.overdue(open)]);
-    if (open.size === 0) await this.tables.close();
+    await Promise.race([all, this.overdue()]);
+    const late = [...open].map(({ name }) => name);
+    if (late.length === 0) await this.tables.close();
+    else log.error({ tasks: late }, 'did not leave in time');
     if (failures.length > 0) throw failures[0];
-    if (open.size > 0) {
-      const names = [...open].map(({ name }) => name).join(', ');
+    if (late.length > 0)
       throw new PipelineError(
         'defect',
-        `stopped at once: ${names} did not leave within ${this.stopWithinMs / 1_000} s; what they had open is aborted by the brokers and done again by others`,
+        `stopped at once: ${late.join(', ')} did not leave within ${this.stopWithinMs / 1_000} s; what they had open is aborted by the brokers and done again by others`,
       );
-    }
   }
 
   private get stopWithinMs(): number {
@@ -174,20 +175,14 @@ export class Worker {
   }
 
   /** Resolves so long after `stop` was asked; never, where it was not. */
-  private async overdue(open: ReadonlySet<Running>): Promise<void> {
-    await new Promise((resolve) => {
-      if (this.told.signal.aborted) resolve(null);
-      else this.told.signal.addEventListener('abort', resolve, { once: true });
-    });
-    await new Promise((resolve) => {
-      setTimeout(resolve, this.stopWithinMs).unref();
-    });
-    for (const { name } of open) this.options.log.error({ task: name }, 'did not leave in time');
+  private async overdue(): Promise<void> {
+    const { signal } = this.stopping;
+    if (!signal.aborted) await once(signal, 'abort');
+    await sleep(this.stopWithinMs, undefined, { ref: false });
   }
 
   stop(): void {
-    this.stopping = true;
-    this.told.abort();
+    this.stopping.abort();
     for (const task of this.running) task.stop();
   }
 

@@ -68,11 +68,10 @@ afterEach(async () => {
 
 const sendAll = async (count: number): Promise<void> => {
   const gates = new ProviderGates({ environment: ENVIRONMENT });
-  const config = aliyunConfig(simulator.url, { concurrency: 32 });
-  const calls = Array.from({ length: count }, (_, index) =>
-    callOf(config, { index, startInMs: 20_000, timeoutMs: 25_000 }),
-  );
-  for await (const { call } of gates.perform(calls)) expect(call.provider).toBe(config);
+  // No call may be given up because the machine is busy: what was never asked has no receipt.
+  const config = aliyunConfig(simulator.url, { concurrency: 32, timeoutMs: 60_000 });
+  const calls = Array.from({ length: count }, (_, index) => callOf(config, { index }));
+  for await (const { outcome } of gates.perform(calls)) expect(outcome.kind).not.toBe('not_called');
   await gates.close();
 };
 const journal = async (): Promise<readonly Entry[]> => {

@@ -13,6 +13,7 @@ import {
 } from './chain.js';
 import type { ChangelogReader } from './changelog-reader.js';
 import { deadLetter } from './dead-letters.js';
+import { Interrupted } from './interruptible.js';
 import {
   type PartitionId,
   type RawRecord,
@@ -78,7 +79,9 @@ export type TaskEvent =
   | { readonly kind: 'waiting'; readonly error: PipelineError; readonly pauseMs: number }
   | { readonly kind: 'recovered' }
   | { readonly kind: 'dead_letter'; readonly record: RawRecord; readonly error: PipelineError }
-  | { readonly kind: 'after_commit_failed'; readonly error: Error };
+  | { readonly kind: 'after_commit_failed'; readonly error: Error }
+  /** Stopped while it was not known how a transaction ended: its successor finds out, as after a crash. */
+  | { readonly kind: 'interrupted'; readonly error: Error };
 
 interface Answered {
   readonly claimed: ClaimedCall;
@@ -152,10 +155,13 @@ export class Task implements SessionOwner {
    * @throws PipelineError with verdict stop: a person must act
    */
   async run(): Promise<void> {
-    await this.session.start();
     try {
+      await this.session.start();
       while (!this.stopping) await this.cycle();
       await this.finish(this.session.partitions);
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      this.options.onEvent({ kind: 'interrupted', error });
     } finally {
       await this.session.close();
     }
@@ -163,6 +169,7 @@ export class Task implements SessionOwner {
 
   stop(): void {
     this.stopping = true;
+    this.session.leave();
     this.wakeUp();
   }
 

@@ -4,6 +4,7 @@ import { PipelineError } from '../../schemas/error.js';
 import { expelMembers } from '../testing/group-wire.js';
 import { TestKafka, eventually } from '../testing/kafka.js';
 import { TestSession, type TestSessionOptions, unitOf } from '../testing/session.js';
+import { Interrupted } from './interruptible.js';
 import { type Write, partitionId } from './raw-record.js';
 import { ConsumerClient, type ProducerClient } from './rdkafka-client.js';
 import type { GroupProtocol, TransactionSession } from './transaction-session.js';
@@ -436,6 +437,41 @@ test('closing while a rebalance waits to be carried out leaves the group at once
   expect(Date.now() - begun).toBeLessThan(4_000);
   open.splice(open.indexOf(one), 1);
   await two.own(PARTITIONS);
+  await closeAll();
+});
+
+test('told to leave while state is restored, it hands the partitions back unread, and another has them at once', async () => {
+  const { session, write } = await scene();
+  await write(['a'], 0);
+  const one = await session(0, 'classic', {
+    restore: () => {
+      one.session.leave();
+      return new Promise(() => undefined); // a changelog whose end never comes
+    },
+  });
+  await eventually('a restore', async () => {
+    await one.take();
+    return one.restored.length > 0;
+  });
+  expect(one.owned).toEqual([]);
+  await one.session.close();
+  const two = await session(1, 'classic');
+  expect(texts((await two.collect(1)).records)).toEqual(['a']);
+  await closeAll();
+});
+
+test('told to leave while Kafka does not say how a commit ended, it gives up asking, and nobody takes it for done', async () => {
+  const { session, write, outputs } = await scene();
+  await write(['a'], 0);
+  const one = await session(0, 'classic', { timing: { revokeBoundMs: 200 } });
+  const batch = await one.collect(1);
+  answerCommits(one.session, (_, done) => {
+    one.session.leave();
+    done(timedOut());
+  });
+  // No producer can be made any more.
+  Object.assign(one.session, { initialise: () => Promise.reject(new Error('no broker')) });
+  await expect(one.session.commit(unitOf(batch, outputs(['A'])))).rejects.toThrow(Interrupted);
   await closeAll();
 });
 

@@ -2,6 +2,7 @@ import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
 import type { PassPoint } from './crash-points.js';
 import { groupSettings } from './group-settings.js';
+import { Interrupted, interruptible } from './interruptible.js';
 import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
   type PartitionId,
@@ -126,6 +127,9 @@ export class TransactionSession {
   private committing = false;
   private backPressure = false;
   private closing = false;
+  private readonly leaving = new AbortController();
+  /** Some time after `leaving`: what Kafka does not answer by then stays unknown. */
+  private readonly outOfPatience = new AbortController();
   /** Transactions in a row that were refused for a size. */
   private sizeRefusals = 0;
 
@@ -152,12 +156,18 @@ export class TransactionSession {
     this.producer = this.newProducer();
   }
 
-  /** @throws PipelineError kafka_unavailable: nothing is left connected, so that the process can end */
+  /**
+   * @throws PipelineError kafka_unavailable: nothing is left connected, so that the process can end
+   * @throws Interrupted once `leave` was asked: a former holder's transaction may take its time to end
+   */
   async start(): Promise<void> {
-    const started = await Promise.allSettled([
-      this.consumer.connect(this.options.timing.connectDeadlineMs),
-      this.initialise(this.producer),
-    ]);
+    const started = await interruptible(
+      Promise.allSettled([
+        this.consumer.connect(this.options.timing.connectDeadlineMs),
+        this.initialise(this.producer),
+      ]),
+      this.leaving.signal,
+    );
     const failed = started.find((one) => one.status === 'rejected');
     if (failed !== undefined) {
       await this.close();
@@ -223,6 +233,7 @@ export class TransactionSession {
   /**
    * One transaction. 'aborted': nothing of it is visible and reading starts again at the committed offsets
    * (rule 2); the caller drops what it staged (rule 5).
+   * @throws Interrupted while leaving, where Kafka does not tell how it ended: as a crash would leave it
    */
   async commit(unit: Unit): Promise<Outcome> {
     if (!this.stillOurs(unit)) return this.rewound();
@@ -295,6 +306,17 @@ export class TransactionSession {
       this.ends.delete(partitionId(position));
       await this.consumer.seek(position, 5_000);
     }
+  }
+
+  /**
+   * From now on nothing new is taken over: what is being restored, or comes, is handed back unread by `close`. What is
+   * owned can still be finished, while Kafka answers within `revokeBoundMs`; then whoever waits hears Interrupted.
+   */
+  leave(): void {
+    this.leaving.abort();
+    setTimeout(() => {
+      this.outOfPatience.abort();
+    }, this.options.timing.revokeBoundMs).unref();
   }
 
   /** Leaves the group with its partitions handed back first: otherwise disconnect can hang (docs/effectively-once.md). */
@@ -458,6 +480,7 @@ export class TransactionSession {
       const fresh = this.newProducer();
       try {
         await this.initialise(fresh);
+        this.outOfPatience.signal.throwIfAborted();
       } catch (error) {
         void fresh.disconnect(1_000);
         throw error;
@@ -468,8 +491,12 @@ export class TransactionSession {
     setTimeout(() => void old.disconnect(1_000), 15_000).unref();
   }
 
-  /** Retry until it works or the session closes: what follows depends on it. */
-  private async insist<T>(attempt: () => Promise<T>): Promise<T> {
+  /** Retry until it works: what follows depends on it. @throws Interrupted where it does not while leaving */
+  private insist<T>(attempt: () => Promise<T>): Promise<T> {
+    return interruptible(this.untilItWorks(attempt), this.outOfPatience.signal);
+  }
+
+  private async untilItWorks<T>(attempt: () => Promise<T>): Promise<T> {
     for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, 2_000)) {
       try {
         return await attempt();
@@ -477,7 +504,7 @@ export class TransactionSession {
         // Trying again helps only against what may pass: state of a newer release, or a defect, will not.
         if (error instanceof PipelineError && error.verdict !== 'retry') throw error;
         this.owner.onEvent({ kind: 'producer_renewed', error: asError(error) });
-        if (this.closing) throw error;
+        if (this.closing || this.outOfPatience.signal.aborted) throw error;
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     }
@@ -552,7 +579,8 @@ export class TransactionSession {
   private async carryOutRebalances(): Promise<void> {
     for (;;) {
       const event = this.rebalances[0];
-      if (event === undefined) return;
+      // Who leaves answers them all as it closes.
+      if (event === undefined || this.leaving.signal.aborted) return;
       if (event.kind === 'assign') await this.carryOutAssign(event);
       else await this.carryOutRevoke(event);
     }
@@ -564,8 +592,8 @@ export class TransactionSession {
     const ids = new Set(partitions.map(partitionId));
     await this.drainFetch(({ at }) => !ids.has(partitionId(at)));
     for (const id of ids) this.ends.delete(id);
-    const offsets = await this.insist(() => this.startOffsets(partitions));
-    await this.insist(() => this.owner.restore(partitions));
+    const offsets = await this.restored(partitions);
+    if (offsets === null) return;
     this.rebalances.splice(this.rebalances.indexOf(event), 1);
     this.assignment.add(offsets);
     this.owner.assigned(partitions);
@@ -581,6 +609,21 @@ export class TransactionSession {
       this.assignment.remove(partitions);
       this.owner.gone(partitions);
       this.owner.onEvent({ kind: 'consume_failed', error: asError(error) });
+    }
+  }
+
+  /** Where to begin, once their state is here; null: we are leaving. */
+  private async restored(partitions: readonly TopicPartition[]): Promise<PartitionOffset[] | null> {
+    const restoring = async (): Promise<PartitionOffset[]> => {
+      const offsets = await this.insist(() => this.startOffsets(partitions));
+      await this.insist(() => this.owner.restore(partitions));
+      return offsets;
+    };
+    try {
+      return await interruptible(restoring(), this.leaving.signal);
+    } catch (error) {
+      if (error instanceof Interrupted) return null;
+      throw error;
     }
   }
 

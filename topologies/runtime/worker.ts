@@ -9,6 +9,7 @@ import type { ChangelogReader } from './changelog-reader.js';
 import type { PassPoint } from './crash-points.js';
 import { GlobalTables } from './global-tables.js';
 import type { Health } from './health.js';
+import { Interrupted, interruptible } from './interruptible.js';
 import type { Logger } from './log.js';
 import type { WorkerMetrics } from './metrics.js';
 import type { ClientSettings } from './rdkafka-client.js';
@@ -139,10 +140,14 @@ export class Worker {
         log.warn({ err: error }, 'global tables: reading failed, trying again');
       },
     });
-    await this.tables.open();
+    try {
+      await interruptible(this.tables.open(), this.stopping.signal);
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      await this.tables.close();
+      return;
+    }
     this.running.push(...this.pending.map((make) => make()));
-    // Asked to stop while the tables were read: every task then starts only to leave again.
-    if (this.stopping.signal.aborted) this.stop();
     this.options.metrics.lag(() => this.lags());
     health.ready();
     log.info({ tasks: this.running.map(({ name }) => name) }, 'running');
@@ -268,6 +273,7 @@ export class Worker {
       case 'producer_renewed':
       case 'consume_failed':
       case 'after_commit_failed':
+      case 'interrupted':
         log.warn({ task, err: asError(event.error) }, event.kind);
     }
   }

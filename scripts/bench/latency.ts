@@ -55,7 +55,7 @@ export class OpenLoop {
         this.intended.set(request.messageId, due);
         writes.push(producer.write(lane, request));
       }
-      await producer.send(writes);
+      await producer.send(lane, writes);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }

@@ -1,10 +1,16 @@
+import kafkajs from 'kafkajs';
+import type { Producer } from 'kafkajs';
 import { v7 } from 'uuid';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { Write } from '../../topologies/runtime/raw-record.js';
 import type { Codec } from '../../schemas/record.js';
+import { kafkajsConnection } from '../../topologies/kafka-connection.js';
 import type { Installation } from '../installation/installation.js';
+
+// CommonJS without names that Node can see.
+const { Kafka, Partitioners, logLevel } = kafkajs;
 
 const TENANTS = 10;
 const LINES = 5;
@@ -43,19 +49,26 @@ export const benchRequest = (n: number, channel: string, createdAt: number): Mes
 
 export class BenchProducer {
   private readonly client: ProducerClient;
+  /** Puts the records of all partitions into one request, as Java's client does; librdkafka sends one a partition. */
+  private readonly together: Producer;
   private readonly installation: Installation;
   private readonly codecs = new Map<string, Codec<MessageRequest>>();
 
-  private constructor(installation: Installation, client: ProducerClient) {
+  private constructor(installation: Installation, client: ProducerClient, together: Producer) {
     this.installation = installation;
     this.client = client;
+    this.together = together;
   }
 
   static async open(installation: Installation): Promise<BenchProducer> {
-    // librdkafka's default, as producers have it: requests of one message each would load the broker, not the pipeline.
-    const client = new ProducerClient({ ...installation.client, 'linger.ms': 5 });
-    await client.connect(10_000);
-    return new BenchProducer(installation, client);
+    const client = new ProducerClient(installation.client);
+    const together = new Kafka({
+      ...kafkajsConnection(installation.environment.kafka),
+      clientId: 'bench',
+      logLevel: logLevel.NOTHING,
+    }).producer({ createPartitioner: Partitioners.DefaultPartitioner });
+    await Promise.all([client.connect(10_000), together.connect()]);
+    return new BenchProducer(installation, client, together);
   }
 
   write(lane: Lane, request: MessageRequest): Write {
@@ -73,8 +86,14 @@ export class BenchProducer {
     };
   }
 
-  send(writes: readonly Write[]): Promise<void> {
-    return this.client.produce(writes, 60_000);
+  /** One request; resolves once the broker has it. */
+  async send(lane: Lane, writes: readonly Write[]): Promise<void> {
+    if (writes.length === 0) return;
+    await this.together.send({
+      topic: this.installation.names.ingest(lane),
+      acks: -1,
+      messages: writes.map(({ key, value }) => ({ key, value })),
+    });
   }
 
   /** Preloads n different requests, each hundredth twice. Answers how many records were written. */
@@ -87,7 +106,7 @@ export class BenchProducer {
         writes.push(write);
         if (i % DUPLICATE_EVERY === DUPLICATE_EVERY - 1) writes.push(write);
       }
-      await this.send(writes);
+      await this.client.produce(writes, 60_000);
       written += writes.length;
     }
     await this.client.flush(60_000);
@@ -95,7 +114,7 @@ export class BenchProducer {
   }
 
   async close(): Promise<void> {
-    await this.client.flush(10_000);
+    await this.together.disconnect();
     await this.client.disconnect(5_000);
   }
 }

@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../schemas/error.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
@@ -64,7 +65,7 @@ export class Fleet {
   /** Starts a worker in the slot and waits until it is ready. */
   async start(slot: number): Promise<WorkerProcess> {
     for (let attempt = 1; ; attempt++) {
-      const worker = await this.launch(slot, {});
+      const worker = await this.launch(slot);
       try {
         await worker.until(isReady, READY_MS);
         return worker;
@@ -111,29 +112,34 @@ export class Fleet {
     place.still = false;
   }
 
-  /** A worker that kills itself at a point (CRASH_AT). @returns whether it got there in time; the slot is empty then */
-  async crash(slot: number, crashAt: string, deadlineMs: number): Promise<boolean> {
-    const worker = await this.launch(slot, { CRASH_AT: crashAt });
-    let timer: NodeJS.Timeout | undefined;
+  /**
+   * Lets the slot's worker kill itself at a point, if it gets there in time, and starts another in its place.
+   * @param at as CRASH_AT takes it
+   * @returns whether it got there
+   */
+  async crash(slot: number, at: string, deadlineMs: number): Promise<boolean> {
+    const place = this.places.get(slot);
+    if (place === undefined) return false;
+    const order = this.crashFile(slot);
+    writeFileSync(order, at);
+    const late = new AbortController();
     const ending = await Promise.race([
-      worker.ended,
-      new Promise<null>((resolve) => {
-        timer = setTimeout(() => {
-          resolve(null);
-        }, deadlineMs);
-      }),
+      place.worker.ended,
+      sleep(deadlineMs, null, { signal: late.signal }),
     ]);
-    clearTimeout(timer);
+    late.abort();
+    rmSync(order);
+    if (ending === null) return false;
     this.places.delete(slot);
-    if (ending === null) await worker.stop();
-    this.keepLog(slot, worker);
-    if (ending !== null && ending.signal === null) this.surprised(slot, worker, ending);
-    return ending?.signal === 'SIGKILL';
+    this.keepLog(slot, place.worker);
+    if (ending.signal === null) this.surprised(slot, place.worker, ending);
+    await this.start(slot);
+    return ending.signal === 'SIGKILL';
   }
 
   /** A worker of the highest slot comes, is ready, and goes again: whoever starts now needs all that a start needs. */
   async guest(meanwhile: () => Promise<unknown>): Promise<void> {
-    const worker = await this.launch(GUEST_SLOT, {});
+    const worker = await this.launch(GUEST_SLOT);
     this.places.delete(GUEST_SLOT);
     try {
       await Promise.all([worker.until(isReady, READY_MS), meanwhile()]);
@@ -180,14 +186,22 @@ export class Fleet {
     await Promise.all(this.slots.map((slot) => this.kill(slot)));
   }
 
-  private async launch(slot: number, more: Variables): Promise<WorkerProcess> {
+  private async launch(slot: number): Promise<WorkerProcess> {
     const callbackPort = await freePort();
     const worker = await WorkerProcess.launch(
-      { ...this.variables, CALLBACK_PORT: String(callbackPort), ...more },
+      {
+        ...this.variables,
+        CALLBACK_PORT: String(callbackPort),
+        CRASH_AT: `@${this.crashFile(slot)}`,
+      },
       ['--slot', String(slot), '--lanes', FAULT_LANES.join(',')],
     );
     this.places.set(slot, { slot, callbackPort, worker, still: false });
     return worker;
+  }
+
+  private crashFile(slot: number): string {
+    return path.join(this.folder, `crash-${slot}`);
   }
 
   private surprised(slot: number, worker: WorkerProcess, { code, signal }: Ending): void {

@@ -3,6 +3,7 @@ import { asError } from '../../schemas/error.js';
 import { integer } from '../cli/options.js';
 import { chain } from './chain.js';
 import { dedupeRestore } from './dedupe-restore.js';
+import { failover } from './failover.js';
 import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
@@ -107,6 +108,15 @@ const replayCommand = new Command('replay')
     print('replay', { ours: await replayBench(options.messages, say) }, options);
   });
 
+const failoverCommand = new Command('failover')
+  .description('A worker’s SIGKILL until the other has delivered what was written to its share')
+  .option('--rounds <n>', 'kills', integer(1, 1_000), 10)
+  .option('--rate <n>', 'messages a second', integer(1, 10_000), 100)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { rounds: number; rate: number }) => {
+    print('failover', { ours: await failover(options, say) }, options);
+  });
+
 const program = new Command('bench')
   .description(
     'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
@@ -115,7 +125,8 @@ const program = new Command('bench')
   .addCommand(latencyCommand)
   .addCommand(lanesCommand)
   .addCommand(dedupeRestoreCommand)
-  .addCommand(replayCommand);
+  .addCommand(replayCommand)
+  .addCommand(failoverCommand);
 
 try {
   await program.parseAsync();

@@ -92,7 +92,11 @@ export class BenchProducer {
     await this.together.send({
       topic: this.installation.names.ingest(lane),
       acks: -1,
-      messages: writes.map(({ key, value }) => ({ key, value })),
+      messages: writes.map(({ key, value, partition }) => ({
+        key,
+        value,
+        ...(partition !== null && { partition }),
+      })),
     });
   }
 

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../schemas/error.js';
+import { partitionId } from '../../topologies/runtime/raw-record.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../installation/free-port.js';
@@ -54,12 +55,7 @@ export class Fleet {
   async share(slot: number): Promise<readonly string[]> {
     const worker = this.places.get(slot)?.worker;
     if (worker?.alive !== true) return [];
-    const lags = await worker.metric('millrace_lag_records');
-    return [...lags.keys()].flatMap((labels) => {
-      const [, task = '', topic = '', partition = ''] =
-        /^task="([^"]*)",topic="([^"]*)",partition="([^"]*)"$/.exec(labels) ?? [];
-      return task.startsWith('intake.') ? [`${topic}/${partition}`] : [];
-    });
+    return (await worker.owned('intake.')).map(partitionId);
   }
 
   /** Starts a worker in the slot and waits until it is ready. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { TopicPartition } from '../../topologies/runtime/raw-record.js';
 import { freePort } from './free-port.js';
 import { MILLRACE, type Variables } from './installation.js';
 
@@ -122,6 +123,16 @@ export class WorkerProcess {
       return found === null ? [] : [[found[1] ?? '', Number(found[2])] as const];
     });
     return new Map(samples);
+  }
+
+  /** Partitions that tasks whose names begin so have now. */
+  async owned(task: string): Promise<readonly TopicPartition[]> {
+    const lags = await this.metric('millrace_lag_records');
+    return [...lags.keys()].flatMap((labels) => {
+      const [, name = '', topic = '', partition = ''] =
+        /^task="([^"]*)",topic="([^"]*)",partition="([^"]*)"$/.exec(labels) ?? [];
+      return name.startsWith(task) ? [{ topic, partition: Number(partition) }] : [];
+    });
   }
 
   /** null where it does not answer (yet). */

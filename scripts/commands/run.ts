@@ -10,6 +10,17 @@ import { integer } from '../cli/options.js';
 
 const LEFTOVERS_MS = 5_000;
 
+/**
+ * A native call that never answers would keep alive what works no more, and no supervisor would see it; `process.exit`
+ * waits for its thread too. By SIGTERM where it was told to stop and has (supervisors take that for well), else SIGKILL.
+ */
+const end = (signal: NodeJS.Signals): void => {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  // Only a container's first process is still here: no signal of its own ends it.
+  process.exit();
+};
+
 interface Options {
   readonly only?: readonly WorkerGroup[];
   readonly lanes?: readonly Lane[];
@@ -51,14 +62,15 @@ export const run = (cli: Cli): Command =>
     .action(async (options: Options) => {
       cli.environment(['kafka']);
       const stop = new AbortController();
-      const onSignal = () => {
+      const onSignal = (signal: NodeJS.Signals) => {
         // A second one means now: whatever is open is fenced or aborted by the broker.
-        if (stop.signal.aborted) process.exit(1);
+        if (stop.signal.aborted) end(signal);
         cli.note('stopping: finishing what was taken (again: stop at once)');
         stop.abort();
       };
       process.on('SIGTERM', onSignal);
       process.on('SIGINT', onSignal);
+      let left: NodeJS.Signals = 'SIGKILL';
       try {
         await runWorker({
           ...options,
@@ -70,10 +82,10 @@ export const run = (cli: Cli): Command =>
             );
           },
         });
+        left = 'SIGTERM';
       } finally {
         process.off('SIGTERM', onSignal);
         process.off('SIGINT', onSignal);
-        // A native client that does not end would keep alive what works no more, and no supervisor would see it.
-        setTimeout(() => process.exit(), LEFTOVERS_MS).unref();
+        setTimeout(end, LEFTOVERS_MS, left).unref();
       }
     });

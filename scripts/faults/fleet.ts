@@ -89,9 +89,10 @@ export class Fleet {
     if (place === undefined) return true;
     this.places.delete(slot);
     if (place.still) place.worker.wakeUp();
-    const { code } = await place.worker.stop();
+    const { code, signal } = await place.worker.stop();
     this.keepLog(slot, place.worker);
-    return code === 0;
+    // By SIGTERM where a native call never answered (scripts/commands/run.ts).
+    return code === 0 || signal === 'SIGTERM';
   }
 
   standStill(slot: number): void {

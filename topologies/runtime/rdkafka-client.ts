@@ -234,6 +234,8 @@ const MAX_RECORD_BYTES = 2 * 1_048_576 + 65_536;
 /** A transactional (or, without transactional.id, plain idempotent) producer with promises. */
 export class ProducerClient {
   readonly native: Producer;
+  /** Native calls without an answer yet. */
+  private readonly open = new Set<Promise<void>>();
 
   constructor(settings: ClientSettings) {
     const config = {
@@ -267,7 +269,7 @@ export class ProducerClient {
   }
 
   initTransactions(deadlineMs: number): Promise<unknown> {
-    return settled('initTransactions', deadlineMs + 2_000, (done) => {
+    return this.call('initTransactions', deadlineMs + 2_000, (done) => {
       this.native.initTransactions(deadlineMs, (error) => {
         done(error, undefined);
       });
@@ -275,7 +277,7 @@ export class ProducerClient {
   }
 
   begin(): Promise<unknown> {
-    return settled('beginTransaction', 2_000, (done) => {
+    return this.call('beginTransaction', 2_000, (done) => {
       this.native.beginTransaction((error) => {
         done(error, undefined);
       });
@@ -312,7 +314,7 @@ export class ProducerClient {
     consumer: ConsumerClient,
     deadlineMs: number,
   ): Promise<unknown> {
-    return settled('sendOffsetsToTransaction', deadlineMs + 2_000, (done) => {
+    return this.call('sendOffsetsToTransaction', deadlineMs + 2_000, (done) => {
       this.native.sendOffsetsToTransaction([...offsets], consumer.native, deadlineMs, (error) => {
         done(error, undefined);
       });
@@ -320,7 +322,7 @@ export class ProducerClient {
   }
 
   commit(deadlineMs: number): Promise<unknown> {
-    return settled('commitTransaction', deadlineMs + 2_000, (done) => {
+    return this.call('commitTransaction', deadlineMs + 2_000, (done) => {
       this.native.commitTransaction(deadlineMs, (error) => {
         done(error, undefined);
       });
@@ -328,7 +330,7 @@ export class ProducerClient {
   }
 
   abort(deadlineMs: number): Promise<unknown> {
-    return settled('abortTransaction', deadlineMs + 2_000, (done) => {
+    return this.call('abortTransaction', deadlineMs + 2_000, (done) => {
       this.native.abortTransaction(deadlineMs, (error) => {
         done(error, undefined);
       });
@@ -336,17 +338,38 @@ export class ProducerClient {
   }
 
   flush(deadlineMs: number): Promise<unknown> {
-    return settled('flush', deadlineMs + 1_000, (done) => {
+    return this.call('flush', deadlineMs + 1_000, (done) => {
       this.native.flush(deadlineMs, (error) => {
         done(error, undefined);
       });
     });
   }
 
+  /**
+   * Once each call has been answered. One that never is (sendOffsetsToTransaction where the group's coordinator is away:
+   * librdkafka #5456) keeps its thread, and destroying its client then would keep another one, for ever.
+   */
   async disconnect(deadlineMs: number): Promise<void> {
     if (!this.native.isConnected()) return;
     await settled<unknown>('disconnect', deadlineMs + 1_000, (done) => {
-      this.native.disconnect(deadlineMs, done);
+      void Promise.all(this.open).then(() => this.native.disconnect(deadlineMs, done));
     }).catch(() => undefined);
+  }
+
+  private call(
+    what: string,
+    deadlineMs: number,
+    start: (callback: Callback<unknown>) => void,
+  ): Promise<unknown> {
+    let answered: () => void = () => undefined;
+    const call = new Promise<void>((resolve) => (answered = resolve));
+    this.open.add(call);
+    return settled<unknown>(what, deadlineMs, (done) => {
+      start((error, result) => {
+        this.open.delete(call);
+        answered();
+        done(error, result);
+      });
+    });
   }
 }

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { reentryHeaders } from '../processors/reentry/headers.js';
 import type { Outcome } from '../processors/send/outcomes.js';
 import { messageId } from '../schemas/brand.js';
+import { PipelineError } from '../schemas/error.js';
 import type { MessageDeduped } from '../schemas/generated/records.js';
 import type { Coordinates, Topic } from '../schemas/record.js';
 import { type DeliveryWorld, deliveryWorld } from './testing/delivery-world.js';
-import { idOf } from './testing/fixtures.js';
+import { TEST_CONFIG, configRecords, idOf } from './testing/fixtures.js';
 import { ACCEPTED } from './testing/memory-ports.js';
 
 const HOUR_MS = 3_600_000;
@@ -334,6 +335,44 @@ describe('what comes back', () => {
     expect(world.refused()).toMatchObject([
       { messageId: idOf(2), generation: 1, reason: 'unknown_template' },
     ]);
+  });
+
+  test.each<[string, Partial<typeof TEST_CONFIG>]>([
+    [
+      'unknown_template',
+      { templates: TEST_CONFIG.templates.map((one) => ({ ...one, id: 'new' })) },
+    ],
+    ['unknown_tenant', { tenants: TEST_CONFIG.tenants.filter(({ id }) => id !== 'acme') }],
+    [
+      'lane_not_allowed',
+      { tenants: TEST_CONFIG.tenants.map((one) => ({ ...one, lanes: ['p0'] as const })) },
+    ],
+  ])('having reserved, aborted and read again as %s, gets its money back', async (reason, gone) => {
+    const world = await deliveryWorld();
+    world.settle();
+    const reserve = world.ledger.reserve;
+    const answerLost = vi.spyOn(world.ledger, 'reserve').mockImplementation(async (batch) => {
+      await reserve(batch);
+      throw new PipelineError('postgres_unavailable', 'the answer was lost');
+    });
+    const origin = { topic: 'ingest.p1', partition: 0, offset: 3 };
+    const about = { origin, generation: 1 };
+    const one = { value: world.request(1), key: 'user-1', about };
+    await expect(putBack(world, world.lane.again.request, [one])).rejects.toMatchObject({
+      code: 'postgres_unavailable',
+    });
+    expect(world.ledger.pending).toHaveLength(1);
+    answerLost.mockRestore();
+    await world.driver.pipe(
+      world.topics.config,
+      configRecords({ ...TEST_CONFIG, ...gone }, world.clock.now()),
+    );
+    expect(world.refused()).toMatchObject([
+      { messageId: idOf(1), generation: 1, reason, settlement: { kind: 'void' } },
+    ]);
+    world.settle();
+    expect(world.ledger.pending).toEqual([]);
+    expect(world.ledger.unbalanced).toEqual([]);
   });
 
   test('to send without money of its generation, without its headers, or as no request of ours is a dead letter and sent to nobody', async () => {

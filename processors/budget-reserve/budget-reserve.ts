@@ -8,6 +8,7 @@ import { channelsOf, policyOf, templatesOf, tenantsOf } from '../configuration.j
 import type { ConfigTable } from '../configuration.js';
 import { freeKeys } from '../dedupe/free-keys.js';
 import type { KeyRelease } from '../dedupe/free-keys.js';
+import type { Payer } from '../dedupe/own-reservations.js';
 import { holders } from '../dedupe/own-reservations.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
@@ -61,6 +62,12 @@ const asked = ({ value: { request, generation }, at }: Deduped, worst: WorstCase
     cashCapMicros: request.maxCostMicros,
   }) satisfies ReservationRequest;
 
+const payerOf = ({ value: { request, generation }, at }: Deduped): Payer => ({
+  ...request,
+  generation,
+  at,
+});
+
 /**
  * The decision is the ledger's and is stored before Kafka's commit, so a record that is read again finds its own
  * amounts, even if prices changed in between: candidates are then only those which these amounts still pay for.
@@ -109,14 +116,7 @@ export const budgetReserve = ({
     const decisions = requests.length === 0 ? [] : await reservations.reserve(requests);
     // Priced and paid for before its transaction was aborted, and priced no more since the configuration changed.
     const unpriced = batch.filter((_, index) => pricings[index]?.kind === 'refused');
-    const paid: ReadonlySet<Deduped> =
-      unpriced.length === 0
-        ? new Set()
-        : await holders(reservations, unpriced, ({ value: { request, generation }, at }) => ({
-            ...request,
-            generation,
-            at,
-          }));
+    const paid = await holders(reservations, unpriced, payerOf);
     let next = 0;
     return batch.map((record, index): ReserveFact => {
       const pricing = pricings[index];

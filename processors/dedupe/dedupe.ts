@@ -92,14 +92,11 @@ export const dedupe = ({ recipientHash, topicPrefix }: DedupeOptions): Processor
       const suspects = batch.filter(({ value }, index) =>
         mayHavePaid(value, problems[index] ?? null, now),
       );
-      const paid: ReadonlySet<Incoming<Dedupe['from']>> =
-        suspects.length === 0
-          ? new Set()
-          : await holders(reservations, suspects, ({ value, at }) => ({
-              ...value,
-              generation: 0,
-              at,
-            }));
+      const paid = await holders(reservations, suspects, ({ value, at }) => ({
+        ...value,
+        generation: 0,
+        at,
+      }));
       const sightings = batch
         .filter((_, index) => problems[index] === null)
         .map(({ value, at }) => ({

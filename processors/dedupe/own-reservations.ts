@@ -15,12 +15,13 @@ export interface OwnReservations {
   readonly reservedBy: (records: readonly Payer[]) => Promise<readonly boolean[]>;
 }
 
-/** Those of the records, at least one, that hold their message's reservation. */
+/** Those of the records that hold their message's reservation; asks nothing about none. */
 export const holders = async <T>(
   ledger: OwnReservations,
   records: readonly T[],
   payerOf: (record: T) => Payer,
 ): Promise<ReadonlySet<T>> => {
+  if (records.length === 0) return new Set();
   const held = await ledger.reservedBy(records.map(payerOf));
   return new Set(records.filter((_, index) => held[index] === true));
 };

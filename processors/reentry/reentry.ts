@@ -9,16 +9,26 @@ import type {
   MessageRouted,
 } from '../../schemas/generated/records.js';
 import { templatesOf, tenantsOf } from '../configuration.js';
+import type { ConfigTable } from '../configuration.js';
+import type { OwnReservations } from '../dedupe/own-reservations.js';
+import { holders } from '../dedupe/own-reservations.js';
 import { LIMITS, validateAgain } from '../dedupe/validate.js';
 import { laneOf } from '../lane.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
-import { refused } from '../refusal.js';
+import type { Refusal } from '../refusal.js';
+import { VOID_WHATEVER, refused } from '../refusal.js';
 import { type Reentry, reentryOf } from './headers.js';
 import type { PassAnswer, PassRequest, Passes } from './passes.js';
 
 export type ReentryFact =
-  | { readonly kind: 'asked'; readonly entry: Reentry; readonly answer: PassAnswer }
+  | {
+      readonly kind: 'asked';
+      readonly asked: PassRequest;
+      readonly answer: PassAnswer;
+      /** Of a request that may pass: what dedupe would refuse it for. It may have paid when there was no such reason yet. */
+      readonly problem: Refusal | null;
+    }
   /** Not of our writing: it cannot be told what it is or where it comes from. */
   | { readonly kind: 'unreadable'; readonly error: Error };
 
@@ -41,7 +51,7 @@ export interface ComeBack extends Contract {
     readonly routedBack: MessageRouted;
   };
   readonly tables: { readonly config: ConfigEntry };
-  readonly ports: { readonly passes: Passes };
+  readonly ports: { readonly passes: Passes; readonly reservations: OwnReservations };
   readonly fact: ReentryFact;
 }
 
@@ -82,10 +92,28 @@ const generationOf = (record: Incomer, said: number): number => {
   }
 };
 
+const askedOf = (record: Incomer, entry: Reentry): PassRequest => {
+  const { tenantId, messageId, createdAt } = requestOf(record);
+  const { generation, releaseNo, origin, runId, startedAt } = entry;
+  return {
+    tenantId,
+    messageId,
+    createdAt,
+    generation,
+    stage: record.from === 'routed' ? 'send' : 'budget-reserve',
+    attempt: record.from === 'routed' ? record.value.attempt : 0,
+    at: record.at,
+    origin,
+    releaseNo,
+    runId,
+    startedAt,
+  };
+};
+
 const readable = (
   record: Incomer,
   now: EpochMs,
-): { readonly entry: Reentry } | { readonly error: Error } => {
+): { readonly asked: PassRequest } | { readonly error: Error } => {
   try {
     const entry = reentryOf(record.headers);
     const generation = generationOf(record, entry.generation);
@@ -105,29 +133,30 @@ const readable = (
         'undecidable',
         'createdAt is over 62 days old or ahead of our clock: no topic of ours holds such a request',
       );
-    return { entry };
+    return { asked: askedOf(record, entry) };
   } catch (thrown) {
     return { error: asError(thrown) };
   }
 };
 
-const asked = (record: Incomer, entry: Reentry): PassRequest => {
-  const { tenantId, messageId, createdAt } = requestOf(record);
-  const { generation, releaseNo, origin, runId, startedAt } = entry;
-  return {
-    tenantId,
-    messageId,
-    createdAt,
-    generation,
-    stage: record.from === 'routed' ? 'send' : 'budget-reserve',
-    attempt: record.from === 'routed' ? record.value.attempt : 0,
-    at: record.at,
-    origin,
-    releaseNo,
-    runId,
-    startedAt,
-  };
-};
+const mayPass = ({ kind }: PassAnswer): boolean => kind === 'pass' || kind === 'twin';
+
+/** What dedupe would say of its content. Its age is no obstacle here, and route judges what has expired. */
+const problemOf = (record: Incomer, now: EpochMs, config: ConfigTable): Refusal | null =>
+  record.from === 'request'
+    ? validateAgain(record.value, {
+        now,
+        size: record.size,
+        lane: laneOf(record.at.topic),
+        ownerOfTopic: null,
+        tenants: tenantsOf(config),
+        templates: templatesOf(config),
+      })
+    : null;
+
+type Refused = Extract<ReentryFact, { readonly kind: 'asked' }> & { readonly problem: Refusal };
+const isRefused = (fact: ReentryFact): fact is Refused =>
+  fact.kind === 'asked' && fact.problem !== null;
 
 /**
  * Lets records back in (exactly-once.md, "Coming back in"): each message once per generation, stage and release,
@@ -142,25 +171,32 @@ export const comeBack = ({
 
   takeOver: (partitions, { passes }) => passes.takeOver(partitions),
 
-  async gather(batch, { passes }, { now }) {
+  async gather(batch, { passes, reservations }, { now, tables }) {
     const read = batch.map((record) => readable(record, now));
-    const requests = batch.flatMap((record, index) => {
-      const found = read[index];
-      return found !== undefined && 'entry' in found ? [asked(record, found.entry)] : [];
-    });
+    const requests = read.flatMap((one) => ('asked' in one ? [one.asked] : []));
     const answers = requests.length === 0 ? [] : await passes.admit(requests);
     let next = 0;
-    return read.map((found): ReentryFact => {
-      if ('error' in found) return { kind: 'unreadable', error: found.error };
+    const facts = batch.map((record, index): ReentryFact => {
+      const one = read[index];
+      if (one === undefined) throw new Error('each record of the batch is read');
+      if ('error' in one) return { kind: 'unreadable', error: one.error };
       const answer = answers[next++];
       if (answer === undefined) throw new Error('fewer answers than passes asked for');
-      return { kind: 'asked', entry: found.entry, answer };
+      const problem = mayPass(answer) ? problemOf(record, now, tables.config) : null;
+      return { kind: 'asked', asked: one.asked, answer, problem };
     });
+    const paid = await holders(reservations, facts.filter(isRefused), ({ asked }) => asked);
+    return facts.map((fact) =>
+      isRefused(fact) && paid.has(fact)
+        ? { ...fact, problem: { ...fact.problem, settlement: VOID_WHATEVER } }
+        : fact,
+    );
   },
 
-  decide(record, fact, { now, tables }) {
+  decide(record, fact, { now }) {
     if (fact.kind === 'unreadable') throw fact.error;
-    const { entry, answer } = fact;
+    const { asked, answer, problem } = fact;
+    const { generation } = asked;
     switch (answer.kind) {
       case 'pass':
       case 'twin':
@@ -174,30 +210,17 @@ export const comeBack = ({
       case 'unpaid':
         throw new PipelineError(
           'undecidable',
-          `no budget is reserved for generation ${String(entry.generation)}: it must come back at budget-reserve`,
+          `no budget is reserved for generation ${String(generation)}: it must come back at budget-reserve`,
         );
       case 'early':
         return { emit: [back(record)], event: 'early' };
     }
-    const event = entry.releaseNo > 0 ? 'released' : 'let_in';
+    const event = asked.releaseNo > 0 ? 'released' : 'let_in';
     if (record.from === 'routed')
       return { emit: [{ to: 'routed', key: keyOf(record), value: record.value }], event };
-    const deduped = dedupedOf(record, entry, now);
-    // What dedupe would say of its content. Its age is no obstacle here, and route judges what has expired.
-    const problem =
-      record.from === 'request'
-        ? validateAgain(record.value, {
-            now,
-            size: record.size,
-            lane: laneOf(record.at.topic),
-            ownerOfTopic: null,
-            tenants: tenantsOf(tables.config),
-            templates: templatesOf(tables.config),
-          })
-        : null;
+    const deduped = dedupedOf(record, generation, now);
     if (problem === null)
       return { emit: [{ to: 'deduped', key: deduped.key, value: deduped }], event };
-    const { generation } = entry;
     const source = { request: deduped.request, generation, at: record.at };
     const value = refused(source, problem, recipientHash, now);
     return { emit: [{ to: 'refused', key: deduped.key, value }], event };
@@ -209,8 +232,8 @@ const keyOf = ({ key, value }: Incomer & { readonly from: 'routed' }): string =>
 
 const dedupedOf = (
   record: Exclude<Incomer, { readonly from: 'routed' }>,
-  { generation }: Reentry,
-  now: number,
+  generation: number,
+  now: EpochMs,
 ): MessageDeduped => {
   switch (record.from) {
     case 'request': {

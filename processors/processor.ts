@@ -119,10 +119,18 @@ export interface Processor<C extends Contract> {
   /** Once per partition after its state was restored and before its first record: what a former owner left open. */
   readonly restored?: (view: View<C>) => Decision<C>;
   /**
-   * decide threw for this record: what goes out besides the dead letter (a refusal with reason `internal`, which
-   * voids money where some was reserved).
+   * decide threw for this record, or gather for it alone: what goes out besides the dead letter (a refusal with reason
+   * `internal`, which voids money where this record reserved some). `fact` is what gather said, or gatherFailed;
+   * null: nothing is known.
    */
-  readonly failed?: (record: Incoming<C['from']>, error: Error, view: View<C>) => Decision<C>;
+  readonly failed?: (
+    record: Incoming<C['from']>,
+    error: Error,
+    view: View<C>,
+    fact: C['fact'] | null,
+  ) => Decision<C>;
+  /** gather throws for this record: asks for what `failed` must know of it. Rare, so it may cost a call a record. */
+  readonly gatherFailed?: (record: Incoming<C['from']>, ports: C['ports']) => Promise<C['fact']>;
   /** After the commit that carries the decisions: best effort, e.g. freeing a cache entry. */
   readonly committed?: (decisions: readonly Decision<C>[], ports: C['ports']) => Promise<void>;
   /** Counters of its own, summed over decisions. */

@@ -57,7 +57,8 @@ export interface AnyProcessor {
   readonly tick?: (view: AnyView) => AnyDecision;
   readonly flush?: (view: AnyView) => AnyDecision;
   readonly restored?: (view: AnyView) => AnyDecision;
-  readonly failed?: (record: AnyRecord, error: Error, view: AnyView) => AnyDecision;
+  readonly failed?: (record: AnyRecord, error: Error, view: AnyView, fact: unknown) => AnyDecision;
+  readonly gatherFailed?: (record: AnyRecord, ports: object) => Promise<unknown>;
   readonly committed?: (decisions: readonly AnyDecision[], ports: object) => Promise<void>;
   readonly metrics?: Readonly<Record<string, (decision: AnyDecision) => number>>;
   readonly perform?: (calls: readonly unknown[], ports: object) => AsyncIterable<AnyAnswer>;

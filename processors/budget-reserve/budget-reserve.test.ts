@@ -15,6 +15,7 @@ import {
   request,
 } from '../testing/intake-fixtures.js';
 import type { Payer } from '../dedupe/own-reservations.js';
+import type { ReserveFact } from './budget-reserve.js';
 import { budgetReserve } from './budget-reserve.js';
 import type { ReservationDecision, ReservationRequest } from './reservations.js';
 import { worstCase } from './worst-case.js';
@@ -260,11 +261,53 @@ describe('budget-reserve', () => {
     );
   });
 
-  test('a defect of ours voids whatever was reserved', () => {
-    const failed = stage.failed?.(record('deduped', deduped()), new Error('x'), view);
-    expect(failed).toMatchObject({
-      emit: [{ to: 'refused', value: { reason: 'internal', settlement: { kind: 'void' } } }],
+  describe('a defect of ours', () => {
+    const one = record('deduped', deduped());
+    const told = (fact: ReserveFact | null) => stage.failed?.(one, new Error('x'), view, fact).emit;
+    const refusal = (kind: string) => [
+      { to: 'refused', value: { reason: 'internal', settlement: { kind } } },
+    ];
+    const asked = (decision: ReservationDecision): ReserveFact => {
+      const worst = worstCase(one.value.request, tariff);
+      if (worst.kind === 'refused') throw new Error('it has a price');
+      return { kind: 'asked', worst, decision, candidates: [] };
+    };
+
+    test('voids what this record reserved', () => {
+      expect(told(asked(reserved))).toMatchObject(refusal('void'));
     });
+
+    test.each<[string, ReserveFact | null]>([
+      ['of which another record reserved', asked({ kind: 'duplicate', firstAt })],
+      ['that was short of money', asked({ kind: 'budget_cash' })],
+      ['of which nothing is known', null],
+    ])('voids nothing for a record %s', (_, fact) => {
+      expect(told(fact)).toMatchObject(refusal('none'));
+    });
+
+    test.each([
+      [true, 'void'],
+      [false, 'none'],
+    ])(
+      'where nothing could be gathered the ledger says whose it is: %s, %s',
+      async (holds, kind) => {
+        const payers: Payer[] = [];
+        const reservations = {
+          takeOver: () => Promise.reject(new Error('not to be asked')),
+          reserve: () => Promise.reject(new Error('not to be asked')),
+          reservedBy: (records: readonly Payer[]) => {
+            payers.push(...records);
+            return Promise.resolve(records.map(() => holds));
+          },
+        };
+        const firstSeen = { release: () => Promise.resolve() };
+        const fact = await stage.gatherFailed?.(one, { reservations, firstSeen });
+        expect(payers).toMatchObject([
+          { messageId: request().messageId, generation: 0, at: one.at },
+        ]);
+        expect(told(fact ?? null)).toMatchObject(refusal(kind));
+      },
+    );
   });
 
   test('without configuration it stops: a message must not be refused for that', async () => {

@@ -3,6 +3,7 @@ import type {
   ConfigEntry,
   MessageDeduped,
   MessageRefused,
+  Settlement,
 } from '../../schemas/generated/records.js';
 import { channelsOf, policyOf, templatesOf, tenantsOf } from '../configuration.js';
 import type { ConfigTable } from '../configuration.js';
@@ -13,7 +14,7 @@ import { holders } from '../dedupe/own-reservations.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
-import { VOID_WHATEVER, refused } from '../refusal.js';
+import { NO_SETTLEMENT, VOID_WHATEVER, refused } from '../refusal.js';
 import type { ReservationDecision, ReservationRequest, Reservations } from './reservations.js';
 import { worstCase } from './worst-case.js';
 import type { Tariff, WorstCase } from './worst-case.js';
@@ -168,13 +169,14 @@ export const budgetReserve = ({
     };
   },
 
-  /** The ledger may hold money for it, how much is not known here: a void returns all there is. */
-  failed({ value: { request, generation, key }, at }, _error, { now }) {
-    const refusal: Refusal = {
-      reason: 'internal',
-      detail: 'a defect of ours in budget-reserve',
-      settlement: VOID_WHATEVER,
-    };
+  /** The ledger may have been asked before something threw, now or before an abort. */
+  async gatherFailed(record, { reservations }) {
+    const holds = (await holders(reservations, [record], payerOf)).has(record);
+    return { kind: 'refused', refusal: defectRefusal(holds ? VOID_WHATEVER : NO_SETTLEMENT) };
+  },
+
+  failed({ value: { request, generation, key }, at }, _error, { now }, fact) {
+    const refusal = defectRefusal(fact === null ? NO_SETTLEMENT : ownMoney(fact));
     return {
       emit: [
         {
@@ -194,6 +196,22 @@ export const budgetReserve = ({
       firstSeen,
     ),
 });
+
+const defectRefusal = (settlement: Settlement): Refusal => ({
+  reason: 'internal',
+  detail: 'a defect of ours in budget-reserve',
+  settlement,
+});
+
+/** What goes back with a record that is given up: what it reserved itself, never what another of the message did. */
+const ownMoney = (fact: ReserveFact): Settlement => {
+  switch (fact.kind) {
+    case 'refused':
+      return fact.refusal.settlement ?? NO_SETTLEMENT;
+    case 'asked':
+      return fact.decision.kind === 'reserved' ? VOID_WHATEVER : NO_SETTLEMENT;
+  }
+};
 
 const defect = (): never => {
   throw new Error('the ledger answered fewer requests than it was asked');

@@ -277,7 +277,7 @@ describe('dedupe', () => {
   });
 
   test('a defect of ours is told to the producer', () => {
-    expect(stage.failed?.(ingest(1), new Error('x'), view)).toMatchObject({
+    expect(stage.failed?.(ingest(1), new Error('x'), view, null)).toMatchObject({
       emit: [{ to: 'refused', value: { reason: 'internal', settlement: { kind: 'none' } } }],
     });
   });

@@ -226,7 +226,9 @@ describe('route', () => {
   test('a defect of ours voids too', () => {
     const tables = { config: configTable(), levels: new Map() };
     const view = { now: NOW, tables, state: {} };
-    expect(stage.failed?.(record('reserved', reserved()), new Error('x'), view)).toMatchObject({
+    expect(
+      stage.failed?.(record('reserved', reserved()), new Error('x'), view, null),
+    ).toMatchObject({
       emit: [{ value: { reason: 'internal', settlement: { kind: 'void', cashMicros: 80_000n } } }],
     });
   });

@@ -394,7 +394,7 @@ test('a restored claim of a provider that dedupes is tried again', () => {
 
 test('a defect refuses with internal and voids, without quoting the error', () => {
   const error = new Error(`bad phone ${CANARIES.phone}`);
-  const decision = stage.failed?.(record(routed()), error, view()) ?? {};
+  const decision = stage.failed?.(record(routed()), error, view(), null) ?? {};
   expect(one(decision, 'refused')).toMatchObject({
     reason: 'internal',
     settlement: { kind: 'void', cashMicros: 100_000n, units: 2 },

@@ -109,6 +109,11 @@ interface Passage {
   readonly ids: { readonly store: IdSetStore; readonly id: Buffer }[];
 }
 
+/** A record, and what gather said of it. */
+interface Known extends Pick<Passage, 'record' | 'raw' | 'shard'> {
+  readonly fact: unknown;
+}
+
 /** What one transaction will write and do; built by one pass of the chain. */
 export class ChainRun {
   readonly writes: Write[] = [];
@@ -163,20 +168,23 @@ export class ChainRun {
         processor.gather === null
           ? null
           : await gatherAll(
-              processor.gather,
+              {
+                gather: processor.gather,
+                gatherFailed: processor.gatherFailed,
+                ports: stage.ports,
+                view: { now, state: {}, tables: stage.tables },
+              },
               batch.map(({ record }) => record),
-              stage.ports,
-              { now, state: {}, tables: stage.tables },
             );
       if (processor.gather !== null) this.options.gathered?.();
       this.taken.set(stage.name, batch.length);
       for (const [index, passage] of batch.entries()) {
         const { record, shard, raw, ids } = passage;
-        const fact = facts?.[index];
+        const gathered = facts?.[index];
         const decision =
-          fact?.kind === 'poison'
-            ? this.bury(stage, record, raw, fact.error, this.view(stage, shard))
-            : this.decide(stage, record, fact?.fact, shard, raw);
+          gathered?.kind === 'poison'
+            ? this.bury(stage, { record, raw, shard, fact: gathered.fact }, gathered.error)
+            : this.decide(stage, { record, raw, shard, fact: gathered?.fact });
         for (const next of this.accept(stage, decision, shard, passage)) {
           append(waiting, next.stage, { record: next.record, shard, raw, ids });
         }
@@ -236,21 +244,16 @@ export class ChainRun {
     }
   }
 
-  private decide(
-    stage: ChainStage,
-    record: AnyRecord,
-    fact: unknown,
-    shard: Shard,
-    raw: RawRecord,
-  ): Encoded {
+  private decide(stage: ChainStage, known: Known): Encoded {
+    const { record, raw, shard, fact } = known;
     const { processor } = stage.definition;
-    const view = this.view(stage, shard);
     try {
-      return this.encoded(stage, processor.decide(record, fact, view), { record, raw });
+      const decision = processor.decide(record, fact, this.view(stage, shard));
+      return this.encoded(stage, decision, { record, raw });
     } catch (thrown) {
       const error = asError(thrown);
       if (error instanceof PipelineError && error.verdict !== 'dead-letter') throw error;
-      return this.bury(stage, record, raw, error, view);
+      return this.bury(stage, known, error);
     }
   }
 
@@ -258,20 +261,15 @@ export class ChainRun {
    * A dead letter, and what the stage says must go with it (a refusal that voids money). decide is pure: what throws
    * once throws again, so it is not tried again; what gather asks was (gather.ts).
    */
-  private bury(
-    stage: ChainStage,
-    record: AnyRecord,
-    raw: RawRecord,
-    error: Error,
-    view: AnyView,
-  ): Encoded {
+  private bury(stage: ChainStage, { record, raw, shard, fact }: Known, error: Error): Encoded {
     const code = error instanceof PipelineError ? error.code : 'undecidable';
     this.options.metrics.deadLetters(stage.name, code);
     const { failed } = stage.definition.processor;
     let withIt: Encoded = { decision: {}, outputs: [] };
     let message = error.message;
     try {
-      withIt = this.encoded(stage, failed?.(record, error, view) ?? {}, { record, raw });
+      const last = failed?.(record, error, this.view(stage, shard), fact ?? null);
+      withIt = this.encoded(stage, last ?? {}, { record, raw });
     } catch (thrown) {
       // Not even that can be said: the record must not stop its partition for it. A person finds it here.
       message = `${message}; and its refusal: ${asError(thrown).message}`;

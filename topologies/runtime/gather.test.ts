@@ -14,7 +14,7 @@ const recordsOf = (count: number): AnyRecord[] =>
     headers: {},
     size: 1,
   }));
-const VIEW = { now: 0, state: {}, tables: {} };
+const GIVEN = { ports: {}, view: { now: 0, state: {}, tables: {} } };
 
 /** A dependency that refuses a whole set for one row, and counts how often it was asked. */
 const refusing = (poison: ReadonlySet<number>, error = new PipelineError('row_refused', 'row')) => {
@@ -38,7 +38,7 @@ test('whatever records poison a batch, each of the others gets its own fact, in 
       async (count, culprits) => {
         const poison = new Set(culprits.filter((offset) => offset < count));
         const { gather, asked } = refusing(poison);
-        const gathered = await gatherAll(gather, recordsOf(count), {}, VIEW);
+        const gathered = await gatherAll({ gather, ...GIVEN }, recordsOf(count));
         expect(gathered.map((one) => (one.kind === 'fact' ? one.fact : one.kind))).toEqual(
           recordsOf(count).map(({ at }) =>
             poison.has(at.offset) ? 'poison' : `fact ${at.offset.toString()}`,
@@ -52,7 +52,7 @@ test('whatever records poison a batch, each of the others gets its own fact, in 
 
 test('one culprit of 500 costs about twice the logarithm, and is itself tried again before it is given up', async () => {
   const { gather, asked } = refusing(new Set([123]));
-  await gatherAll(gather, recordsOf(500), {}, VIEW);
+  await gatherAll({ gather, ...GIVEN }, recordsOf(500));
   expect(asked.length).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(500)) + 2);
   expect(asked.filter((batch) => batch.length === 1 && batch[0] === 123)).toHaveLength(2);
 });
@@ -62,7 +62,7 @@ test.each(['postgres_unavailable', 'postgres_refused'] as const)(
   async (code) => {
     const error = new PipelineError(code, 'gone');
     const { gather, asked } = refusing(new Set([3]), error);
-    await expect(gatherAll(gather, recordsOf(10), {}, VIEW)).rejects.toBe(error);
+    await expect(gatherAll({ gather, ...GIVEN }, recordsOf(10))).rejects.toBe(error);
     expect(asked).toHaveLength(1);
   },
 );
@@ -74,7 +74,28 @@ test('a dependency that goes away while a culprit is looked for is waited for as
     calls += 1;
     return Promise.reject(calls === 1 ? new PipelineError('row_refused', 'row') : away);
   };
-  await expect(gatherAll(gather, recordsOf(4), {}, VIEW)).rejects.toBe(away);
+  await expect(gatherAll({ gather, ...GIVEN }, recordsOf(4))).rejects.toBe(away);
+});
+
+test('what is known of a record that cannot be gathered is asked for once, when it is given up', async () => {
+  const { gather } = refusing(new Set([1, 3]));
+  const last: number[] = [];
+  const gatherFailed = ({ at }: AnyRecord): Promise<unknown> => {
+    last.push(at.offset);
+    return at.offset === 3
+      ? Promise.reject(new PipelineError('row_refused', 'this too'))
+      : Promise.resolve('it paid');
+  };
+  const gathered = await gatherAll({ gather, gatherFailed, ...GIVEN }, recordsOf(4));
+  expect(last).toEqual([1, 3]);
+  expect(gathered.map(({ fact }) => fact)).toEqual(['fact 0', 'it paid', 'fact 2', null]);
+});
+
+test('where what is known cannot be asked for now, the batch waits', async () => {
+  const { gather } = refusing(new Set([1]));
+  const away = new PipelineError('postgres_unavailable', 'gone');
+  const gatherFailed = (): Promise<unknown> => Promise.reject(away);
+  await expect(gatherAll({ gather, gatherFailed, ...GIVEN }, recordsOf(2))).rejects.toBe(away);
 });
 
 test('a passing defect alone does not bury a record', async () => {
@@ -83,5 +104,7 @@ test('a passing defect alone does not bury a record', async () => {
     calls += 1;
     return calls === 1 ? Promise.reject(new Error('once')) : Promise.resolve(batch.map(() => 'f'));
   };
-  expect(await gatherAll(gather, recordsOf(1), {}, VIEW)).toEqual([{ kind: 'fact', fact: 'f' }]);
+  expect(await gatherAll({ gather, ...GIVEN }, recordsOf(1))).toEqual([
+    { kind: 'fact', fact: 'f' },
+  ]);
 });

@@ -4,8 +4,16 @@ import type { AnyProcessor, AnyRecord, AnyView } from '../topology.js';
 /** What gathering came to for one record. */
 export type Gathered =
   | { readonly kind: 'fact'; readonly fact: unknown }
-  /** The record itself makes the call fail, alone as with others. */
-  | { readonly kind: 'poison'; readonly error: Error };
+  /** The record itself makes the call fail, alone as with others. fact: gatherFailed's; null: nothing is known. */
+  | { readonly kind: 'poison'; readonly error: Error; readonly fact: unknown };
+
+/** What of a processor gathers, and what is given to it. */
+export interface Gathering {
+  readonly gather: NonNullable<AnyProcessor['gather']>;
+  readonly gatherFailed?: AnyProcessor['gatherFailed'];
+  readonly ports: object;
+  readonly view: AnyView;
+}
 
 /** A record alone is asked about so often before it is given up. */
 const TRIES_ALONE = 2;
@@ -18,24 +26,38 @@ const TRIES_ALONE = 2;
  * @throws PipelineError with verdict retry (a dependency is away: no record's fault) or stop (the installation's)
  */
 export const gatherAll = async (
-  gather: NonNullable<AnyProcessor['gather']>,
+  gathering: Gathering,
   records: readonly AnyRecord[],
-  ports: object,
-  view: AnyView,
 ): Promise<readonly Gathered[]> => {
   for (let tries = 1; ; tries += 1) {
     try {
-      const facts = await gather(records, ports, view);
+      const facts = await gathering.gather(records, gathering.ports, gathering.view);
       return records.map((_, index) => ({ kind: 'fact', fact: facts[index] }));
     } catch (thrown) {
       const error = asError(thrown);
       if (error instanceof PipelineError && error.verdict !== 'dead-letter') throw error;
-      if (records.length > 1) break;
-      if (tries >= TRIES_ALONE) return [{ kind: 'poison', error }];
+      const [alone, ...others] = records;
+      if (alone === undefined) throw error;
+      if (others.length > 0) break;
+      if (tries >= TRIES_ALONE)
+        return [{ kind: 'poison', error, fact: await lastFact(gathering, alone) }];
     }
   }
   const half = Math.ceil(records.length / 2);
   // In order, one after the other: the earlier record of a key is first.
-  const first = await gatherAll(gather, records.slice(0, half), ports, view);
-  return [...first, ...(await gatherAll(gather, records.slice(half), ports, view))];
+  const first = await gatherAll(gathering, records.slice(0, half));
+  return [...first, ...(await gatherAll(gathering, records.slice(half)))];
+};
+
+const lastFact = async (
+  { gatherFailed, ports }: Gathering,
+  record: AnyRecord,
+): Promise<unknown> => {
+  try {
+    return (await gatherFailed?.(record, ports)) ?? null;
+  } catch (thrown) {
+    if (thrown instanceof PipelineError && thrown.verdict !== 'dead-letter') throw thrown;
+    // It cannot be asked about at all: it must not stop its partition for that.
+    return null;
+  }
 };

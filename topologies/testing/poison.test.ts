@@ -100,6 +100,22 @@ test.each<Poison>([
   expect(world.ledger.account('acme/orders').cash.posted).toBe(90_000n);
 });
 
+test('a duplicate that meets a defect leaves alone what the first record reserved', async () => {
+  const world = await deliveryWorld();
+  world.firstSeen.away = true;
+  // The first is claimed and its outcome open: its money is pending.
+  world.driver.dieBeforeCalls();
+  await world.send([world.request(2)]);
+  defectFor(world);
+  // By another key, of the other partition: its own partition's set of ids would catch it before the ledger is asked.
+  await world.send([world.request(2)], 'user-2');
+  world.settle();
+  expect(world.refused()).toMatchObject([
+    { messageId: idOf(2), reason: 'internal', settlement: { kind: 'none' } },
+  ]);
+  expect(world.ledger.pending).toEqual([`acme|${idOf(2)}|0`]);
+});
+
 test('a dependency that is away buries nobody: the batch waits, and nothing is skipped', async () => {
   const world = await deliveryWorld();
   const reserve = world.ledger.reserve.bind(world.ledger);

@@ -140,6 +140,31 @@ describe('a message parked until its notBefore', () => {
     expect(world.refused()).toEqual([]);
   });
 
+  test('released and routed, and still under way when it is replayed and released again, is sent once an attempt', async () => {
+    const answers: Outcome[] = [failing, ACCEPTED];
+    const world = await deliveryWorld({ script: () => answers.shift() ?? failing });
+    await world.send([world.request(1, { notBefore: world.clock.now() + HOUR_MS })]);
+    await world.driver.advance(HOUR_MS);
+    const before = effects(world);
+    expect(before.calls).toHaveLength(1);
+    expect(before.cash.pending).toBeGreaterThan(0n);
+    // All but what is parked: the request, deduped, reserved, routed and its retry.
+    expect(await replayEverything(world)).toBe(5);
+    const [parked] = world.driver.records(world.lane.parked);
+    const [released] = world.driver.records(world.lane.again.deduped);
+    if (parked === undefined || released === undefined) throw new Error('nothing was released');
+    await putBack(world, world.lane.again.deduped, [
+      { value: released.value, key: 'user-1', about: { origin: parked.raw.at, releaseNo: 1 } },
+    ]);
+    expect(effects(world)).toEqual(before);
+    await world.drain();
+    expect(world.feedback().map(({ attempt, state }) => [attempt, state])).toEqual([
+      [1, 'failed'],
+      [2, 'accepted'],
+    ]);
+    expect(effects(world)).toMatchObject({ refused: 0, cash: { pending: 0n, posted: 45_000n } });
+  });
+
   test('parked twice because Redis was away is sent once, and the second record has its end: a duplicate', async () => {
     const world = await deliveryWorld();
     world.firstSeen.away = true;

@@ -5,6 +5,8 @@ import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
+import { deadLetter } from '../../topologies/runtime/dead-letters.js';
+import { withAdmin } from '../cli/kafka-admin.js';
 import type { RecoveryReport } from '../replay/run.js';
 import type { Said } from '../testing/command-line.js';
 import { commandLine } from '../testing/command-line.js';
@@ -181,6 +183,49 @@ describe('millrace redrive --from dead-letters', () => {
     expect(done.outcome).toMatchObject({ lookedAt: true, letIn: 1 });
     await outcomes.until('it to be sent', () => outcomes.ends(request.messageId).length === 1);
     expect(outcomes.ends(request.messageId)).toMatchObject([{ generation: 1 }]);
+  }, 90_000);
+
+  test('a letter that was too large to hold its record goes back with the bytes of its topic; where those are gone it stays, and is counted', async () => {
+    const { names, environment } = installation;
+    const topic = names.ingest('p2');
+    const { encode } = installation.codecs.of('MessageRequest', topic);
+    const expired = (): MessageRequest => {
+      const now = Date.now();
+      return requestOf({ createdAt: now - 2_000, expiresAt: now - 1_000 });
+    };
+    const [gone, there] = [expired(), expired()];
+    const value = encode(there);
+    await writeAll(
+      installation,
+      [encode(gone), value].map((of) => ({ topic, partition: 0, key: 'one', value: of })),
+    );
+    await outcomes.until('them to be refused', () =>
+      [gone, there].every(({ messageId }) => outcomes.refusals(messageId).length === 1),
+    );
+    const letters = [0, 1].map((offset) => {
+      const at = { topic, partition: 0, offset };
+      const raw = { at, key: Buffer.from('one'), value, headers: {}, timestamp: Date.now() };
+      const most = value.length;
+      return deadLetter(raw, names.deadLetters, 'route', 'output_too_large', 'a test', most);
+    });
+    expect(letters).toMatchObject([{ value: null }, { value: null }]);
+    await writeAll(installation, letters);
+    await withAdmin(environment.kafka, async (admin) => {
+      // kafkajs looks for leaders only among topics that it was asked about before.
+      await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '1' }] });
+    });
+    const command = [
+      ...['redrive', '--from', 'dead-letters', '--code', 'output_too_large', '--json'],
+      ...['--include-expired', '--expires-in', '1h'],
+    ];
+    expect(reportOf(await millrace(...command)).figures).toMatchObject({ gone: 1, wouldPass: 1 });
+    const done = reportOf(await millrace(...command, '--reason', 'made larger', '--apply'));
+    expect(done.figures).toMatchObject({ gone: 1, written: 1 });
+    expect(done.outcome).toMatchObject({ lookedAt: true, letIn: 1 });
+    await outcomes.until('it to be sent', () => outcomes.ends(there.messageId).length === 1);
+    expect(outcomes.ends(there.messageId)).toMatchObject([{ generation: 1 }]);
+    expect(outcomes.ends(gone.messageId)).toEqual([]);
   }, 90_000);
 });
 

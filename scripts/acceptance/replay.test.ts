@@ -9,7 +9,7 @@ import { WorkerProcess } from '../installation/worker-process.js';
 import type { RecoveryReport } from '../replay/run.js';
 import type { Said } from '../testing/command-line.js';
 import { commandLine } from '../testing/command-line.js';
-import { installAcceptance, writeAll } from './fixture.js';
+import { installAcceptance, writeAll, writeRequests } from './fixture.js';
 import { everything, Outcomes } from './outcomes.js';
 import { requestOf } from './requests.js';
 import { Traffic } from './traffic.js';
@@ -266,6 +266,25 @@ describe('millrace replay', () => {
     expect(ends(0)).toBe(before);
     expect(refused()).toBe(1);
   }, 90_000);
+
+  test('what waits for its notBefore stays, whoever asks, and comes by itself at its time', async () => {
+    const notBefore = Date.now() + 45_000;
+    const one = requestOf({ notBefore });
+    await writeRequests(installation, 'p3', [one]);
+    await outcomes.until('it to be parked', () => outcomes.parked.length === 1);
+    const command = ['replay', '--from', 'ingest.p3', '--since', '1h', '--json'];
+    for (const how of [[], ['--again']]) {
+      const { figures } = reportOf(
+        await millrace(...command, ...how, '--reason', 'a test', '--apply'),
+      );
+      expect(figures).toEqual({ read: 1, notYet: 1, written: 0, ahead: 0 });
+    }
+    expect(Date.now()).toBeLessThan(notBefore);
+    await outcomes.until('it to be sent', () => outcomes.ends(one.messageId).length > 0);
+    expect(outcomes.ends(one.messageId)).toMatchObject([{ state: 'accepted', generation: 0 }]);
+    expect(outcomes.ends(one.messageId)[0]?.attemptedAt).toBeGreaterThanOrEqual(notBefore);
+    expect(outcomes.refusals(one.messageId)).toEqual([]);
+  }, 150_000);
 
   test('what its own stage has not taken is to come by itself: left out and counted', async () => {
     await worker.stop();

@@ -6,6 +6,7 @@ import type { BreakerLevel, MessageRequest } from '../../schemas/generated/recor
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
+import { closedWindow } from '../shadow/fixtures.js';
 import type { ShadowReport } from '../shadow/run.js';
 import type { Said } from '../testing/command-line.js';
 import { commandLine } from '../testing/command-line.js';
@@ -72,6 +73,12 @@ rules:
     channels: [email]
 `;
 
+const LOWERS_AND_STAYS_LOW = `
+level1:
+  tripErrorRate: 0.08
+  recoverWindows: 60
+`;
+
 describe('millrace shadow', () => {
   test('the difference under a changed policy is what a hand works out; nothing is sent; decisions lie in its own topics', async () => {
     const feedback = outcomes.feedback.length;
@@ -121,6 +128,66 @@ describe('millrace shadow', () => {
     });
   }, 90_000);
 
+  test('under a changed breaker: levels, routes and cost are what a hand works out from the windows of then', async () => {
+    const { names, codecs, id } = installation;
+    const began = new Date().toISOString();
+    const byPushOrEmail = (count: number): readonly MessageRequest[] =>
+      Array.from({ length: count }, () =>
+        requestOf({
+          channels: ['app_push', 'email'],
+          recipient: { ...requestOf().recipient, email: 'someone@example.com' },
+        }),
+      );
+    const sent = async (requests: readonly MessageRequest[]): Promise<void> => {
+      await writeRequests(installation, 'p2', requests);
+      await outcomes.until('them to be sent', () =>
+        requests.every(({ messageId }) => outcomes.ends(messageId).length === 1),
+      );
+    };
+    await sent(byPushOrEmail(4));
+    // Two windows with 10 % errors. The breaker of then lowers at more than 100 %: never.
+    const topic = names.windows;
+    await codecs.open([{ topic, record: 'ChannelWindow' }]);
+    const { encode } = codecs.of('ChannelWindow', topic);
+    const lowered = Date.now();
+    const scope = `channel/app_push/app-${id}`;
+    const windowMs = 60_000;
+    const push = { channel: 'app_push', provider: `app-${id}`, windowMs };
+    await writeAll(
+      installation,
+      [0, 1].map((n) => {
+        const windowStart = Math.floor(lowered / windowMs) * windowMs - (2 - n) * windowMs;
+        const window = closedWindow({ ...push, windowStart, closedAt: lowered + n }, 500, 50);
+        return { topic, partition: null, key: scope, value: encode(window) };
+      }),
+    );
+    await sent(byPushOrEmail(6));
+    const found = reportOf(
+      await millrace(
+        ...['shadow', '--from', 'deduped.p2', '--since', began, '--json', '--no-outputs'],
+        ...['--policy', changed('breaker.yaml', LOWERS_AND_STAYS_LOW)],
+      ),
+    );
+    expect(found).toMatchObject({ changed: ['breaker'], read: 10, unreadable: 0 });
+    // Each window halves the rate and push is avoided from the first on: the six after it go by e-mail, 0.001 more each.
+    expect(found.difference).toEqual({
+      compared: 10,
+      same: 4,
+      unknown: 0,
+      ofTheLedger: 0,
+      changes: [{ from: `app_push/app-${id}`, to: `email/mail-${id}`, count: 6 }],
+      refusals: { happened: {}, shadow: {} },
+      cost: { CNY: { happened: 20_000, shadow: 26_000, difference: 6_000 } },
+    });
+    const decided = await everything(installation, [names.deduped('p2')]);
+    const last = Math.max(...decided.map(({ timestamp }) => timestamp));
+    expect(found.levels?.find((one) => one.scope === scope)).toEqual({
+      scope,
+      happened: { changes: 0, loweredMs: 0, lowestRateFactor: 1 },
+      shadow: { changes: 2, loweredMs: last - lowered, lowestRateFactor: 0.25 },
+    });
+  }, 90_000);
+
   test('routes by the breaker as it was at each message: what it says to avoid now changes nothing then', async () => {
     const { names, codecs, id } = installation;
     const topic = names.breakerLevels;
@@ -167,7 +234,7 @@ describe('millrace shadow', () => {
     const unchanged = async (...range: readonly string[]) =>
       reportOf(
         await millrace(
-          ...['shadow', '--from', 'deduped', ...range, '--json', '--no-outputs'],
+          ...['shadow', '--from', 'deduped.p1', ...range, '--json', '--no-outputs'],
           ...['--policy', path.join('scripts', 'acceptance', 'config', 'policy.yaml')],
         ),
       ).difference;

@@ -112,7 +112,6 @@ const WORDS = {
   elsewhere: 'are no messages (receipts, feedback): see the runbook poison-record',
   undecodable: 'still cannot be decoded: left where they are',
   scheduled: 'wait for a time, and come by themselves then',
-  notYet: 'must not be sent yet (notBefore)',
   expired: 'have expired: --include-expired',
   delivered: 'were delivered since, or are under way',
   ambiguous: 'may have arrived already: --include-ambiguous',

@@ -13,6 +13,7 @@ const COMMON: Words = {
   unanswered: '--where had no answer: left out',
   unreadable: 'cannot be read: left where they are',
   refused: 'were refused: millrace redrive --from refused brings those back',
+  notYet: 'must not be sent yet (notBefore)',
   ahead: 'were not taken by their own stage yet: they are to come by themselves',
   alreadyDone: 'are done already or under way: nothing would happen',
   wouldPass: 'would go on',

@@ -34,6 +34,8 @@ export const replaySelect =
       const judgement = where({ at, key, timestamp, record: value, request });
       if (judgement === 'yes') {
         if (!taken.has(at)) stay.add('ahead');
+        // It waits on parked, from where it comes by itself: put back now, it would be sent before its time.
+        else if ((request.notBefore ?? 0) > Date.now()) stay.add('notYet');
         else if (refused.has(back)) stay.add('refused');
         else chosen.push(back);
       } else if (judgement === 'no') stay.add('filtered');

@@ -3,44 +3,18 @@ import type { ChannelWindow } from '../../schemas/generated/records.js';
 import { TEST_CONFIG } from '../../topologies/testing/fixtures.js';
 import { rerunBreaker } from './breaker-rerun.js';
 import { tableOfBusiness } from './configuration.js';
+import { closedWindow } from './fixtures.js';
 import { LevelTimeline } from './levels.js';
 
 const MINUTE_MS = 60_000;
 const START = Date.UTC(2026, 0, 31);
 
 /** A window of one minute, closed at its end. */
-const closed = (minute: number, attempts: number, failedProvider: number): ChannelWindow => ({
-  series: 'channel',
-  channel: 'sms',
-  provider: 'first',
-  lane: 'p1',
-  tenantId: null,
-  windowStart: START + minute * MINUTE_MS,
-  windowMs: MINUTE_MS,
-  revision: 0,
-  complete: true,
-  attempts,
-  messages: attempts,
-  accepted: attempts - failedProvider,
-  delivered: 0,
-  failedRecipient: 0,
-  failedContent: 0,
-  failedAccount: 0,
-  failedProvider,
-  throttled: 0,
-  timeout: 0,
-  unknown: 0,
-  reversed: 0,
-  costMicros: 0n,
-  units: 0,
-  errorRate: failedProvider / attempts,
-  latencyP50Ms: 1,
-  latencyP95Ms: 1,
-  latencyP99Ms: 1,
-  latencyMaxMs: 1,
-  queueAgeP99Ms: 1,
-  closedAt: START + (minute + 1) * MINUTE_MS,
-});
+const closed = (minute: number, attempts: number, failed: number): ChannelWindow => {
+  const windowStart = START + minute * MINUTE_MS;
+  const named = { channel: 'sms', provider: 'first', windowStart, windowMs: MINUTE_MS };
+  return closedWindow({ ...named, closedAt: windowStart + MINUTE_MS }, attempts, failed);
+};
 
 /** Good, 10 % bad for two minutes, good again. */
 const WINDOWS = [0, 50, 50, 0, 0, 0].map((failed, minute) => closed(minute, 500, failed));

@@ -45,7 +45,6 @@ const line = (commands: string, beginning: string): string => {
 const script = (commands: string): string => {
   const trace = line(commands, 'npx millrace trace');
   const seen = path.join(folder, 'trace');
-  // All of it: stores may tell of a message whose last records came after trace had looked at the topics' ends.
   const told = TOLD.map((word) => `grep -qF ${word} ${seen}`).join(' && ');
   return [
     // -m: as in a terminal, `kill %1` ends the whole job, npx and the worker.

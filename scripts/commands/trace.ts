@@ -18,7 +18,13 @@ import type { Trace, TraceEvent } from '../trace/events.js';
 import { inOrder } from '../trace/events.js';
 import { masked } from '../trace/mask.js';
 import type { Found, SearchOptions, Wanted } from '../trace/search.js';
-import { NO_MESSAGE, receiptsByProviderId, referencesIn, search } from '../trace/search.js';
+import {
+  NO_MESSAGE,
+  lookAgain,
+  receiptsByProviderId,
+  referencesIn,
+  search,
+} from '../trace/search.js';
 import { messagesBy, providerReferences, tableEvents } from '../trace/tables.js';
 
 interface Options {
@@ -71,7 +77,7 @@ export const trace = (cli: Cli): Command =>
       });
       try {
         const wanted = await wantedOf(messageId, options, database, kafka.prefix);
-        const found = await withCodecs(registry, table, (codecs) =>
+        const traces = await withCodecs(registry, table, (codecs) =>
           withBar(cli, async (onProgress) => {
             const reading = {
               settings: rdkafkaConnection(kafka),
@@ -80,16 +86,19 @@ export const trace = (cli: Cli): Command =>
               since: options.since,
               onProgress,
             };
+            const began = Date.now();
             const inTopics = await search(reading, wanted);
-            return withReceipts(
-              withKnown(inTopics, await knownOf(wanted, inTopics, database)),
+            const found = withKnown(inTopics, await knownOf(wanted, inTopics, database));
+            const inTables = await Promise.all(found.map((one) => tablesOf(one, database)));
+            const complete = await withReceipts(
+              await lookAgain(reading, found, began),
               reading,
               database,
             );
+            return complete.map((one, index) =>
+              traceOf(one, inTables[index] ?? [], kafka.prefix, options.showPersonal === true),
+            );
           }),
-        );
-        const traces = await Promise.all(
-          found.map((one) => traceOf(one, database, kafka.prefix, options.showPersonal === true)),
         );
         if (options.json === true) cli.printJson(traces);
         else report(cli, traces, options);
@@ -216,16 +225,16 @@ const withBar = async <T>(
   }
 };
 
-const traceOf = async (
+const tablesOf = (one: Found, database: Database): Promise<readonly TraceEvent[]> =>
+  UUID.test(one.messageId) ? tableEvents(database, one) : Promise.resolve([]);
+
+const traceOf = (
   { tenantId, messageId, records }: Found,
-  database: Database,
+  fromTables: readonly TraceEvent[],
   prefix: string,
   showPersonal: boolean,
-): Promise<Trace> => {
+): Trace => {
   const fromTopics = records.map((record) => eventOf(record, prefix));
-  const fromTables = UUID.test(messageId)
-    ? await tableEvents(database, { tenantId, messageId })
-    : [];
   const events = inOrder([...fromTopics, ...fromTables]);
   return {
     tenantId,

@@ -17,7 +17,7 @@ import { registerAll } from '../topics/register-all.js';
 import { catalogOf } from '../traffic/catalog.js';
 import { CLEAN, generate } from '../traffic/generate.js';
 import type { SearchOptions } from './search.js';
-import { search } from './search.js';
+import { lookAgain, search } from './search.js';
 
 const environment = readEnvironment(process.env, ['kafka', 'registry']);
 const prefix = `test-trace-${randomUUID().slice(0, 8)}.`;
@@ -107,4 +107,27 @@ test('the place of one record finds all of its message', async () => {
   const [found] = await search(options, { at });
   expect(found?.messageId).toBe(first.messageId);
   expect(found?.records).toHaveLength(2);
+});
+
+test('what was written after a first reading is found by a second look, and nothing is told twice', async () => {
+  const began = Date.now();
+  const found = await search(options, { messageId: first.messageId });
+  const { encode } = options.codecs.of('MessageDeduped', names.deduped('p1'));
+  const key = 'another-partition';
+  const producer = await RequestProducer.open(kafka, () => undefined);
+  for (const request of [first, second]) {
+    const value = encode({ request, generation: 1, key, dedupedAt: Date.now() });
+    await producer.send({ topic: names.deduped('p1'), key, value });
+  }
+  await producer.settle();
+  await producer.close();
+  const generations = (all: typeof found) =>
+    all.map(({ messageId, records }) => [
+      messageId,
+      records
+        .flatMap(({ decoded }) => (decoded.is === 'MessageDeduped' ? [decoded.value] : []))
+        .map(({ generation }) => generation),
+    ]);
+  expect(generations(found)).toEqual([[first.messageId, [0]]]);
+  expect(generations(await lookAgain(options, found, began))).toEqual([[first.messageId, [0, 1]]]);
 });

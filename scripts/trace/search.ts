@@ -99,6 +99,38 @@ export const search = async (options: SearchOptions, wanted: Wanted): Promise<re
     : [...found, { tenantId: '', messageId: NO_MESSAGE, records: lone }];
 };
 
+/** Clocks of producers, workers and ours differ by less. */
+const CLOCKS_DIFFER_MS = 60_000;
+
+/**
+ * The same messages with the records that were written since. What the tables tell of a message lies in the topics by
+ * then, but may have come after a first reading's end: look again once they were asked.
+ * @param began when the first reading did: ms since the epoch
+ */
+export const lookAgain = async (
+  options: SearchOptions,
+  found: readonly Found[],
+  began: number,
+): Promise<readonly Found[]> => {
+  const ids = new Map(
+    found
+      .filter(({ messageId }) => messageId !== NO_MESSAGE)
+      .map((one) => [idOf(one.tenantId, one.messageId), one.messageId]),
+  );
+  if (ids.size === 0) return found;
+  const since = Math.max(options.since, began - CLOCKS_DIFFER_MS);
+  const later = await collect({ ...options, since }, [...ids.values()], (id, tenant) =>
+    ids.has(idOf(tenant, id)),
+  );
+  return found.map((one) => {
+    const before = new Set(one.records.map(({ at }) => placeOf(at)));
+    const more = later
+      .filter(({ tenantId, messageId }) => tenantId === one.tenantId && messageId === one.messageId)
+      .flatMap(({ records: all }) => all.filter(({ at }) => !before.has(placeOf(at))));
+    return { ...one, records: [...one.records, ...more] };
+  });
+};
+
 /** Stands for the message of records that name none. */
 export const NO_MESSAGE = '(names no message)';
 

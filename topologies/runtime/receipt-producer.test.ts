@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ProviderReceipt } from '../../schemas/generated/records.js';
 import type { Topic } from '../../schemas/record.js';
-import { TestKafka, eventually } from '../testing/kafka.js';
+import { TestKafka, WITH_STATISTICS, eventually, produceRequests } from '../testing/kafka.js';
 import { textTopic } from '../testing/text-topic.js';
 import { readRange } from './range-reader.js';
 import { ReceiptProducer } from './receipt-producer.js';
@@ -22,7 +22,7 @@ const topic = {
 const receipt = (providerMessageId: string) =>
   ({ attempt: null, provider: 'p', providerMessageId }) as ProviderReceipt;
 
-const producer = new ReceiptProducer({ ...kafka.client, 'statistics.interval.ms': 50 }, topic);
+const producer = new ReceiptProducer({ ...kafka.client, ...WITH_STATISTICS }, topic);
 
 beforeAll(async () => {
   await kafka.topics(1, [topic.name]);
@@ -41,18 +41,12 @@ const written = async (): Promise<string[]> => {
 };
 
 test('what comes while a batch is on its way is one next request, and all are told once they are written', async () => {
-  const requests: number[] = [];
-  producer.native.on('event.stats', ({ message }: { readonly message: string }) => {
-    const { brokers } = JSON.parse(message) as {
-      readonly brokers: Readonly<Record<string, { readonly req: { readonly Produce?: number } }>>;
-    };
-    requests.push(Object.values(brokers).reduce((sum, { req }) => sum + (req.Produce ?? 0), 0));
-  });
+  const requests = produceRequests(producer);
   const ids = Array.from({ length: 300 }, (_, n) => `id-${n}`);
   await Promise.all(ids.map((id) => producer.deliver([receipt(id)])));
   expect((await written()).sort()).toEqual([...ids].sort());
-  await eventually('statistics from after that', () => (requests.at(-1) ?? 0) > 1);
-  expect(requests.at(-1)).toBe(2);
+  await eventually('statistics from after that', () => requests() > 1);
+  expect(requests()).toBe(2);
 });
 
 test('a receipt that cannot be written fails its own delivery, and no other', async () => {

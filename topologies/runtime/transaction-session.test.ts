@@ -2,7 +2,7 @@ import rdkafka from 'node-rdkafka';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PipelineError } from '../../schemas/error.js';
 import { expelMembers } from '../testing/group-wire.js';
-import { TestKafka, eventually } from '../testing/kafka.js';
+import { TestKafka, WITH_STATISTICS, eventually, produceRequests } from '../testing/kafka.js';
 import { TestSession, type TestSessionOptions, unitOf } from '../testing/session.js';
 import { Interrupted } from './interruptible.js';
 import { type Write, partitionId } from './raw-record.js';
@@ -317,20 +317,14 @@ test('a session that cannot start leaves nothing connected: its process can end,
 
 test('what a transaction writes to a partition is one request, however long handing it over takes', async () => {
   const { session, outputs } = await scene();
-  const one = await session(0, 'classic', { client: { 'statistics.interval.ms': 50 } });
-  const requests: number[] = [];
-  producerOf(one.session).native.on('event.stats', ({ message }: { readonly message: string }) => {
-    const { brokers } = JSON.parse(message) as {
-      readonly brokers: Readonly<Record<string, { readonly req: { readonly Produce?: number } }>>;
-    };
-    requests.push(Object.values(brokers).reduce((sum, { req }) => sum + (req.Produce ?? 0), 0));
-  });
+  const one = await session(0, 'classic', { client: WITH_STATISTICS });
+  const requests = produceRequests(producerOf(one.session));
   // Below the 10,000 records and the megabyte that a batch holds; handing it over takes longer than a short linger.
   const many = outputs(Array.from({ length: 8_000 }, (_, n) => `output ${n.toString()}`));
   const unit = { touched: new Map<string, number>(), next: [], writes: many };
   expect(await one.session.commit(unit)).toBe('committed');
-  await eventually('statistics from after the commit', () => (requests.at(-1) ?? 0) > 0);
-  expect(requests.at(-1)).toBe(1);
+  await eventually('statistics from after the commit', () => requests() > 0);
+  expect(requests()).toBe(1);
   await closeAll();
 });
 

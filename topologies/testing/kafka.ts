@@ -106,3 +106,18 @@ export const eventually = async (
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 };
+
+/** Client settings by which librdkafka tells its statistics every 50 ms. */
+export const WITH_STATISTICS = { 'statistics.interval.ms': 50 } as const;
+
+/** Counts the Produce requests of a client that has WITH_STATISTICS: how many there were, by its newest statistics. */
+export const produceRequests = ({ native }: Pick<ProducerClient, 'native'>): (() => number) => {
+  let newest = 0;
+  native.on('event.stats', ({ message }: { readonly message: string }) => {
+    const { brokers } = JSON.parse(message) as {
+      readonly brokers: Readonly<Record<string, { readonly req: { readonly Produce?: number } }>>;
+    };
+    newest = Object.values(brokers).reduce((sum, { req }) => sum + (req.Produce ?? 0), 0);
+  });
+  return () => newest;
+};

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import type { Lane, MessageRequest } from '../../schemas/generated/records.js';
 import { LANES } from '../../schemas/generated/records.js';
-import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { kafkajsConnection } from '../../topologies/kafka-connection.js';
 import { BASE64_HEADERS, DEAD_LETTER_HEADERS } from '../../topologies/runtime/dead-letters.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
@@ -484,7 +484,7 @@ describe('the same message twice', () => {
       reason: 'budget_cash',
       retryable: true,
     });
-    await postgresLedger(installation.database).grant({
+    await postgresTransfers(installation.database).grant({
       transferId: randomUUID(),
       tenantId: 'hooli',
       businessLine: 'no-cash',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routed } from '../../processors/send/fixtures.js';
 import type { MessageRequest, MessageRouted, Parked } from '../../schemas/generated/records.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
@@ -37,7 +38,7 @@ const routedOf = (request: MessageRequest): MessageRouted => {
 
 /** The account without cash gets some. */
 const topUp = async (): Promise<void> => {
-  await postgresLedger(installation.database).grant({
+  await postgresTransfers(installation.database).grant({
     transferId: 'test/top-up',
     tenantId: 'hooli',
     businessLine: 'no-cash',

@@ -6,9 +6,9 @@ import { CONFIG_KINDS } from '../../schemas/config.js';
 import type { ConfigEntry } from '../../schemas/generated/records.js';
 import type { Codecs } from '../../schemas/topic-codecs.js';
 import { grantInitialBudgets } from '../../sinks/postgres/initial-grants.js';
-import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import { migrate } from '../../sinks/postgres/migrate.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
+import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import type { Environment, KafkaEnvironment } from '../../topologies/config.js';
 import { topicNames } from '../../topologies/topic-names.js';
 import { RequestProducer } from '../produce/request-producer.js';
@@ -49,7 +49,7 @@ export const applyLedger = async (
   });
   try {
     return {
-      granted: await grantInitialBudgets(postgresLedger(database), config.tenants),
+      granted: await grantInitialBudgets(postgresTransfers(database), config.tenants),
       migrations,
     };
   } finally {

@@ -7,11 +7,11 @@ import { DELIVERY_STATES } from '../../schemas/generated/records.js';
 import type { DeliveryFeedback, Settlement } from '../../schemas/generated/records.js';
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
 import { postgresAttempts } from './attempts.js';
-import { postgresLedger } from './ledger.js';
 import { partitionOwnership } from './partition-ownership.js';
 import { postgresReceiptLog } from './receipt-log.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { funded } from './testing/funded.js';
 import { ownedReservations } from './testing/owned-reservations.js';
 
 const WAITING = {
@@ -338,7 +338,7 @@ describe('receipt log', () => {
   });
 
   test('shows the reservation, for what was held without a price', async () => {
-    await postgresLedger(database).grant({
+    await funded(database, {
       transferId: `grant-${tenant}`,
       tenantId: tenant,
       businessLine: 'promo',

@@ -9,7 +9,9 @@ import { postgresLedger } from './ledger.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { funded } from './testing/funded.js';
 import { ownedReservations } from './testing/owned-reservations.js';
+import { postgresTransfers } from './transfers.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
 const DAY = 86_400_000;
@@ -35,7 +37,7 @@ beforeEach(async () => {
   tests += 1;
   tenant = `t${tests}`;
   offset = 0;
-  await ledger.grant({
+  await funded(database, {
     transferId: `grant-${tenant}`,
     tenantId: tenant,
     businessLine: 'promo',
@@ -157,7 +159,7 @@ describe('reserve', () => {
     ['another units cap', { unitsCap: 2 }],
     ['another account', { businessLine: 'alerts' }],
   ])('calls the same message with %s a conflict', async (_, other) => {
-    await ledger.grant({
+    await funded(database, {
       transferId: `grant-${tenant}-alerts`,
       tenantId: tenant,
       businessLine: 'alerts',
@@ -210,7 +212,7 @@ describe('reserve', () => {
 
   test('stores nothing for a refusal: after a recharge the same message passes', async () => {
     expect(await kinds(ask(1, { cashMicros: 1_001n }))).toEqual(['budget_cash']);
-    await ledger.grant({
+    await funded(database, {
       transferId: `more-${tenant}`,
       tenantId: tenant,
       businessLine: 'promo',
@@ -228,14 +230,17 @@ describe('reserve', () => {
       'unknown_account',
       'currency',
     ]);
-    const close = 'update accounts set open = false where tenant_id = $1';
-    await database.query({ name: 'close-account', text: close }, [tenant]);
+    await postgresTransfers(database).close({
+      transferId: `close-${tenant}`,
+      tenantId: tenant,
+      businessLine: 'promo',
+    });
     expect(await kinds(ask(3))).toEqual(['account_closed']);
     expect(await balance()).toBe('1000 0 0 / 10 0 0');
   });
 
   test('answers one batch of many accounts in order, each from its own budget', async () => {
-    await ledger.grant({
+    await funded(database, {
       transferId: `grant-${tenant}-alerts`,
       tenantId: tenant,
       businessLine: 'alerts',
@@ -256,7 +261,7 @@ describe('reserve', () => {
 
   test('never lets two tenants with one message id meet', async () => {
     const other = tenantId(`${tenant}b`);
-    await ledger.grant({
+    await funded(database, {
       transferId: `grant-${other}`,
       tenantId: other,
       businessLine: 'promo',
@@ -291,7 +296,7 @@ describe('reserve', () => {
   });
 
   test('makes one reservation of one message raced under two accounts', async () => {
-    await ledger.grant({
+    await funded(database, {
       transferId: `grant-${tenant}-alerts`,
       tenantId: tenant,
       businessLine: 'alerts',
@@ -449,33 +454,6 @@ describe('settle', () => {
 });
 
 describe('the last guards', () => {
-  test('a grant is booked once, however often it is asked for', async () => {
-    const grant = {
-      transferId: `twice-${tenant}`,
-      tenantId: tenant,
-      businessLine: 'promo',
-      currency: 'CNY',
-      cashMicros: 5n,
-      units: 0n,
-    };
-    expect(await ledger.grant(grant)).toBe(true);
-    expect(await ledger.grant(grant)).toBe(false);
-    const refusals = [
-      { change: { cashMicros: 6n }, rule: 'exists with other content' },
-      { change: { transferId: 'usd', currency: 'USD' }, rule: 'is kept in CNY, not in USD' },
-      { change: { transferId: 'huge', units: 2n ** 63n - 5n }, rule: 'bigint out of range' },
-      { change: { transferId: 'debt', cashMicros: -1n }, rule: 'transfers_cash_check' },
-    ];
-    for (const { change, rule } of refusals) {
-      const error = await ledger.grant({ ...grant, ...change }).catch((thrown: unknown) => thrown);
-      expect(error).toMatchObject({ code: 'row_refused' });
-      const { message } = error as Error;
-      expect(message).toContain(`account ${tenant}/promo is not granted`);
-      expect(message).toContain(rule);
-    }
-    expect(await balance()).toBe('1005 0 0 / 10 0 0');
-  });
-
   test.each(['update transfers set cash = 0', 'delete from transfers', 'truncate transfers'])(
     'nobody may "%s"',
     async (text) => {

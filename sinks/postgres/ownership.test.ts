@@ -9,6 +9,7 @@ import { postgresReceiptLog } from './receipt-log.js';
 import { postgresReservations } from './reservations.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { funded } from './testing/funded.js';
 
 let database: FreshDatabase;
 let ledger: ReturnType<typeof postgresLedger>;
@@ -23,7 +24,7 @@ afterAll(() => database.drop());
 beforeEach(async () => {
   tests += 1;
   tenant = `t${tests.toString()}`;
-  await ledger.grant({
+  await funded(database, {
     transferId: tenant,
     tenantId: tenant,
     businessLine: 'promo',

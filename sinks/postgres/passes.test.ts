@@ -2,11 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { PassRequest, Passes } from '../../processors/reentry/passes.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAttempts } from './attempts.js';
-import { postgresLedger } from './ledger.js';
 import { partitionOwnership } from './partition-ownership.js';
 import { postgresPasses } from './passes.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { funded } from './testing/funded.js';
 import { ownedReservations } from './testing/owned-reservations.js';
 
 const NOON = Date.UTC(2026, 4, 20, 12);
@@ -62,7 +62,7 @@ const kinds = async (...batch: PassRequest[]): Promise<string[]> =>
   (await passes.admit(batch)).map(({ kind }) => kind);
 
 const reserve = async (n: number, generation = 0, createdAt = NOON): Promise<void> => {
-  await postgresLedger(database).grant({
+  await funded(database, {
     transferId: `grant-${tests}-${n}-${generation}`,
     tenantId: tenant,
     businessLine: 'promo',

@@ -8,6 +8,7 @@ import { migrate } from './migrate.js';
 import { openDatabase } from './pool.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
+import { funded } from './testing/funded.js';
 import { ownedReservations } from './testing/owned-reservations.js';
 
 let database: FreshDatabase;
@@ -56,7 +57,7 @@ test('installations in two schemas of one database never meet', async () => {
   await migrate(database.url, 'other');
   const other = openDatabase({ databaseUrl: database.url, schema: 'other' });
   try {
-    await postgresLedger(other).grant({
+    await funded(other, {
       transferId: 'g',
       tenantId: 'acme',
       businessLine: 'promo',
@@ -115,7 +116,7 @@ test('a session that the server ended is told as unavailable, and the next call 
 });
 
 test('a reservation cut off by the server is made once when it is asked again', async () => {
-  await postgresLedger(database).grant({
+  await funded(database, {
     transferId: 'cut',
     tenantId: 'cut',
     businessLine: 'promo',

@@ -81,16 +81,3 @@ const brokenRule = ({ code = '', constraint, table, column, message }: DatabaseE
         : message;
   return `${what}${table === undefined ? '' : ` of table ${table}`} (SQLSTATE ${code})`;
 };
-
-/**
- * The server's own words on why it refused values, where the caller knows that they are not personal data; null where
- * it refused for another reason, or did not answer.
- */
-export const ruleBroken = (thrown: unknown): string | null => {
-  const cause = thrown instanceof PipelineError ? thrown.cause : thrown;
-  if (!(cause instanceof DatabaseError)) return null;
-  const { code = '', message } = cause;
-  return VALUES_REFUSED.test(code) || (CONSTRAINT.test(code) && code !== UNIQUE_VIOLATION)
-    ? `${message} (SQLSTATE ${code})`
-    : null;
-};

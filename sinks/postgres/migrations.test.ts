@@ -1,0 +1,80 @@
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { postgresLedger } from './ledger.js';
+import { migrate } from './migrate.js';
+import { openDatabase } from './pool.js';
+import { migrationsFolder } from './sql-files.js';
+import { freshDatabase } from './testing/fresh-database.js';
+import type { FreshDatabase } from './testing/fresh-database.js';
+import { postgresTransfers } from './transfers.js';
+
+let database: FreshDatabase;
+beforeAll(async () => {
+  database = await freshDatabase();
+});
+afterAll(() => database.drop());
+
+/** Tables as they were after so many migrations, in a schema of their own. */
+const olderInstallation = async (
+  schema: string,
+  migrations: number,
+  content: string,
+): Promise<void> => {
+  const client = new pg.Client({
+    connectionString: database.url,
+    options: `-c search_path=${schema}`,
+  });
+  await client.connect();
+  try {
+    await runner({
+      dbClient: client,
+      dir: migrationsFolder(),
+      direction: 'up',
+      count: migrations,
+      migrationsTable: 'migrations',
+      schema,
+      createSchema: true,
+      noLock: true,
+      log: () => undefined,
+    });
+    await client.query(content);
+  } finally {
+    await client.end();
+  }
+};
+
+test('006: grants of before stay as they are, also those of nothing, and new transfers are booked beside them', async () => {
+  await olderInstallation(
+    'before_006',
+    5,
+    `insert into accounts (tenant_id, business_line, currency) values ('acme', 'promo', 'CNY'), ('acme', 'empty', 'CNY');
+     insert into budgets (account_id, cash_granted, cash_available, cash_posted) values (1, 100, 70, 30), (2, 0, 0, 0);
+     insert into transfers (transfer_id, account_id, kind, cash, units)
+     values ('initial/acme/promo', 1, 'grant', 100, 0), ('initial/acme/empty', 2, 'grant', 0, 0);`,
+  );
+  expect(await migrate(database.url, 'before_006')).toContain('006_transfers');
+  const own = openDatabase({ databaseUrl: database.url, schema: 'before_006', maxConnections: 1 });
+  try {
+    const transfers = postgresTransfers(own);
+    const [from, to] = ['promo', 'empty'].map((businessLine) => ({
+      tenantId: 'acme',
+      businessLine,
+    }));
+    if (from === undefined || to === undefined) throw new Error('two accounts');
+    const amounts = { currency: 'CNY', cashMicros: 50n, units: 0n };
+    expect(await transfers.transfer({ transferId: 't', from, to, ...amounts })).toMatchObject({
+      kind: 'booked',
+      left: { cashMicros: 50n },
+      fromLeft: { cashMicros: 20n },
+    });
+    expect(await transfers.history(to, 10)).toMatchObject([
+      { kind: 'transfer', fromLine: 'promo' },
+      { kind: 'grant', cashMicros: 0n, left: null, actor: '' },
+    ]);
+    const balances = await postgresLedger(own).balances();
+    expect(balances.map(({ cash }) => cash.granted)).toEqual([50n, 50n]);
+  } finally {
+    await own.close();
+  }
+});

@@ -8,6 +8,12 @@ import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { actions } from './commands/actions.js';
 import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
+import { budgetBurn } from './commands/budget-burn.js';
+import { budgetClose } from './commands/budget-close.js';
+import { budgetGrant } from './commands/budget-grant.js';
+import { budgetHistory } from './commands/budget-history.js';
+import { budgetShow } from './commands/budget-show.js';
+import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
@@ -64,6 +70,18 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   root.addCommand(trace(cli));
   root.addCommand(status(cli));
   root.addCommand(doctor(cli));
+  root.addCommand(
+    group(
+      'budget',
+      'What accounts hold, and what is booked on them',
+      budgetShow(cli),
+      budgetGrant(cli),
+      budgetTransfer(cli),
+      budgetClose(cli),
+      budgetHistory(cli),
+      budgetBurn(cli),
+    ),
+  );
   root.addCommand(
     group(
       'breaker',

@@ -7,7 +7,7 @@ import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Environment } from '../../topologies/config.js';
 import { NotNow, UsageError } from '../cli/exit.js';
 
-const who = (): string => `${userInfo().username}@${hostname()}`;
+export const who = (): string => `${userInfo().username}@${hostname()}`;
 
 /** @throws UsageError: whoever reads the record later asks why first. */
 export const requiredReason = (reason: string | undefined): string => {

@@ -142,6 +142,8 @@ const TABLES: Record<string, string> = {
     transfer 2 promo alerts 300 3  -> repeated
     transfer 2 alerts promo 300 3  -> idempotency_conflict
     grant 2 alerts 300 3           -> idempotency_conflict
+    open third                     -> opened
+    transfer 2 third alerts 300 3  -> idempotency_conflict
     promo: 700 700 0 0 / 7 7 0 0
     alerts: 300 300 0 0 / 3 3 0 0`,
   'a transfer moves cash and PV, both or neither': `

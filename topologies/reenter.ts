@@ -1,3 +1,4 @@
+import { dedupedIn } from '../processors/carried.js';
 import { REENTRY_HEADERS, reentryHeaders } from '../processors/reentry/headers.js';
 import type { EpochMs } from '../schemas/brand.js';
 import { PipelineError, asError } from '../schemas/error.js';
@@ -187,17 +188,6 @@ interface Returned {
   readonly value: MessageRequest | MessageDeduped | BudgetReserved | MessageRouted;
 }
 
-const dedupedOf = (record: Exclude<Returning, { stage: 'dedupe' }>): MessageDeduped => {
-  switch (record.stage) {
-    case 'budget-reserve':
-      return record.value;
-    case 'route':
-      return record.value.deduped;
-    case 'send':
-      return record.value.reserved.deduped;
-  }
-};
-
 /** The next generation has no money yet, wherever the last one ended: it begins before budget. */
 const returned = (record: Returning, as: ReentryRun['generation']): Returned => {
   const more = as === 'next' ? 1 : 0;
@@ -205,7 +195,7 @@ const returned = (record: Returning, as: ReentryRun['generation']): Returned => 
     const { stage, value, generation } = record;
     return { stage, key: record.key ?? value.messageId, generation: generation + more, value };
   }
-  const deduped = dedupedOf(record);
+  const deduped = dedupedIn(record.value);
   const generation = deduped.generation + more;
   const { key } = deduped;
   return as === 'next'

@@ -8,6 +8,7 @@ import type {
   MessageRequest,
   MessageRouted,
 } from '../../schemas/generated/records.js';
+import { dedupedIn } from '../carried.js';
 import { templatesOf, tenantsOf } from '../configuration.js';
 import type { ConfigTable } from '../configuration.js';
 import type { OwnReservations } from '../dedupe/own-reservations.js';
@@ -65,32 +66,12 @@ type Emission = NonNullable<Decision<ComeBack>['emit']>[number];
 const OLDEST_MS = 62 * 86_400_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const requestOf = (record: Incomer): MessageRequest => {
-  switch (record.from) {
-    case 'request':
-      return record.value;
-    case 'deduped':
-      return record.value.request;
-    case 'reserved':
-      return record.value.deduped.request;
-    case 'routed':
-      return record.value.reserved.deduped.request;
-  }
-};
+const requestOf = (record: Incomer): MessageRequest =>
+  record.from === 'request' ? record.value : dedupedIn(record.value).request;
 
 /** A request carries no generation: its header does. Every other record's own must agree with its header. */
-const generationOf = (record: Incomer, said: number): number => {
-  switch (record.from) {
-    case 'request':
-      return said;
-    case 'deduped':
-      return record.value.generation;
-    case 'reserved':
-      return record.value.deduped.generation;
-    case 'routed':
-      return record.value.reserved.deduped.generation;
-  }
-};
+const generationOf = (record: Incomer, said: number): number =>
+  record.from === 'request' ? said : dedupedIn(record.value).generation;
 
 const askedOf = (record: Incomer, entry: Reentry): PassRequest => {
   const { tenantId, messageId, createdAt } = requestOf(record);
@@ -230,21 +211,10 @@ export const comeBack = ({
 const keyOf = ({ key, value }: Incomer & { readonly from: 'routed' }): string =>
   key === null ? value.reserved.deduped.key : key.toString();
 
-const dedupedOf = (
-  record: Exclude<Incomer, { readonly from: 'routed' }>,
-  generation: number,
-  now: EpochMs,
-): MessageDeduped => {
-  switch (record.from) {
-    case 'request': {
-      const key = record.key === null ? record.value.messageId : record.key.toString();
-      return { request: record.value, generation, key, dedupedAt: now };
-    }
-    case 'deduped':
-      return record.value;
-    case 'reserved':
-      return record.value.deduped;
-  }
+const dedupedOf = (record: Incomer, generation: number, now: EpochMs): MessageDeduped => {
+  if (record.from !== 'request') return dedupedIn(record.value);
+  const key = record.key === null ? record.value.messageId : record.key.toString();
+  return { request: record.value, generation, key, dedupedAt: now };
 };
 
 /** To the end of its topic as it came: what is behind it need not wait for the index. */

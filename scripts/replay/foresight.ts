@@ -1,6 +1,7 @@
+import { dedupedIn } from '../../processors/carried.js';
 import { channelsOf, policyOf } from '../../processors/configuration.js';
 import type { ConfigTable } from '../../processors/configuration.js';
-import type { MessageDeduped, MessageRequest } from '../../schemas/generated/records.js';
+import type { MessageRequest } from '../../schemas/generated/records.js';
 import type { Foreseen, Recovery } from '../../sinks/postgres/recovery.js';
 import type { ReentryRun, Returning } from '../../topologies/reenter.js';
 import type { Count } from './census.js';
@@ -15,23 +16,12 @@ interface Message {
   readonly routed: { readonly channel: string; readonly attempt: number } | null;
 }
 
-const ofDeduped = ({ request, generation }: MessageDeduped): Omit<Message, 'routed'> => ({
-  request,
-  generation,
-});
-
 /** The message of a record that comes back. */
 export const messageOf = (record: Returning): Message => {
-  switch (record.stage) {
-    case 'dedupe':
-      return { request: record.value, generation: record.generation, routed: null };
-    case 'budget-reserve':
-      return { ...ofDeduped(record.value), routed: null };
-    case 'route':
-      return { ...ofDeduped(record.value.deduped), routed: null };
-    case 'send':
-      return { ...ofDeduped(record.value.reserved.deduped), routed: record.value };
-  }
+  if (record.stage === 'dedupe')
+    return { request: record.value, generation: record.generation, routed: null };
+  const { request, generation } = dedupedIn(record.value);
+  return { request, generation, routed: record.stage === 'send' ? record.value : null };
 };
 
 /** What the re-entry task would be asked about a record. */

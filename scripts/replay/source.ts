@@ -1,5 +1,6 @@
+import { dedupedIn } from '../../processors/carried.js';
 import { laneOf } from '../../processors/lane.js';
-import type { MessageDeduped, MessageRequest } from '../../schemas/generated/records.js';
+import type { MessageRequest } from '../../schemas/generated/records.js';
 import type { Returning } from '../../topologies/reenter.js';
 import type { TopicNames } from '../../topologies/topic-names.js';
 import { AGAIN_STAGES, type AgainStage } from '../../topologies/topic-names.js';
@@ -78,25 +79,12 @@ export const targetStage = (
 
 type Message = Extract<Decoded['decoded'], { readonly is: Replayable }>;
 
-const dedupedIn = (
-  message: Exclude<Message, { readonly is: 'MessageRequest' }>,
-): MessageDeduped => {
-  switch (message.is) {
-    case 'MessageDeduped':
-      return message.value;
-    case 'BudgetReserved':
-      return message.value.deduped;
-    case 'MessageRouted':
-      return message.value.reserved.deduped;
-  }
-};
-
 const isMessage = (value: Decoded['decoded']): value is Message => isReplayable(value.is);
 
 /** The request within a message's record; null: it is none. */
 export const requestIn = ({ decoded }: Decoded): MessageRequest | null => {
   if (!isMessage(decoded)) return null;
-  return decoded.is === 'MessageRequest' ? decoded.value : dedupedIn(decoded).request;
+  return decoded.is === 'MessageRequest' ? decoded.value : dedupedIn(decoded.value).request;
 };
 
 /** A record as the input of a stage at or before its own; null: it is no message. */
@@ -112,7 +100,7 @@ export const returning = (record: Decoded, to: AgainStage): Returning | null => 
       key: key?.toString() ?? null,
       generation: 0,
     };
-  const deduped = dedupedIn(decoded);
+  const deduped = dedupedIn(decoded.value);
   switch (to) {
     case 'dedupe':
       return {

@@ -1,3 +1,4 @@
+import { dedupedIn } from '../../processors/carried.js';
 import { decimalOf } from '../../schemas/config.js';
 import type {
   DeliveryFeedback,
@@ -26,11 +27,9 @@ export const messageOf = (
     case 'MessageRequest':
       return of(decoded.value);
     case 'MessageDeduped':
-      return of(decoded.value.request);
     case 'BudgetReserved':
-      return of(decoded.value.deduped.request);
     case 'MessageRouted':
-      return of(decoded.value.reserved.deduped.request);
+      return of(dedupedIn(decoded.value).request);
     case 'Parked': {
       const deduped = decoded.value.deduped ?? decoded.value.routed?.reserved.deduped;
       return deduped === undefined ? null : of(deduped.request);

@@ -19,6 +19,7 @@ import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
+import { rebuildWindowsCommand } from './commands/rebuild-windows.js';
 import { redrive } from './commands/redrive.js';
 import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
@@ -96,6 +97,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       'rebuild',
       'Derive a store from topics again, after it was lost',
       rebuildRedis(cli),
+      rebuildWindowsCommand(cli),
       rebuildInflux(cli),
     ),
   );

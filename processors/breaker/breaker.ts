@@ -5,6 +5,7 @@ import type {
   ConfigEntry,
 } from '../../schemas/generated/records.js';
 import { breakerOf } from '../configuration.js';
+import { isRebuilt } from '../windows/rebuilt.js';
 import type { Contract, Decision, Emit, Processor, Put, View } from '../processor.js';
 import { obey } from './command.js';
 import { judge } from './level-1.js';
@@ -45,7 +46,9 @@ export const breaker: Processor<Breaker> = {
   name: 'breaker',
   gather: null,
 
-  decide({ value: window }, _fact, { now, state }) {
+  decide({ value: window, headers }, _fact, { now, state }) {
+    // Old news: a bad window that was missing, with no good ones after it, would lower today's rate.
+    if (isRebuilt(headers)) return {};
     const { channel, provider, series } = window;
     if (series !== 'channel' || provider === null) return {};
     const key = scopeOf(channel, provider);

@@ -51,3 +51,17 @@ export const newClock = (now: EpochMs): MergeClock => ({
   droppedNow: 0,
   prunedTo: 0,
 });
+
+/** The window that a snapshot belongs to, not written yet. */
+export const openWindow = (of: Partial): MergedWindow => ({
+  is: 'window',
+  series: of.series,
+  channel: of.channel,
+  provider: of.provider,
+  lane: of.lane,
+  tenantId: of.tenantId,
+  windowStart: of.windowStart,
+  windowMs: of.windowMs,
+  revision: null,
+  complete: false,
+});

@@ -9,6 +9,7 @@ import {
   type MergeState,
   type MergedWindow,
   newClock,
+  openWindow,
   snapshotKey,
 } from './merge-state.js';
 import type { Partial, WindowPartial } from './partial.js';
@@ -166,19 +167,6 @@ export const windowMerge = (options: WindowMergeOptions): Processor<WindowMerge>
     },
   };
 };
-
-const openWindow = (of: Partial): MergedWindow => ({
-  is: 'window',
-  series: of.series,
-  channel: of.channel,
-  provider: of.provider,
-  lane: of.lane,
-  tenantId: of.tenantId,
-  windowStart: of.windowStart,
-  windowMs: of.windowMs,
-  revision: null,
-  complete: false,
-});
 
 const written = ({ emit }: Decision<WindowMerge>, which: (window: ChannelWindow) => boolean) =>
   emit?.filter(({ value }) => which(value)).length ?? 0;

@@ -139,6 +139,8 @@ const operatorRules = ({ prefix, table, names }: AclOptions): AclRule[] => {
   const written = new Set([
     names.config,
     names.breakerCommands,
+    // rebuild windows.
+    names.windows,
     // doctor compares clocks by it.
     names.internal.clock,
     // Replay and redrive put records back through again.*, each run under a transactional id of its own.

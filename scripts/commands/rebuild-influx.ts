@@ -7,33 +7,36 @@ import { businessConfig, tableOf } from '../cli/installation.js';
 import { withAdmin } from '../cli/kafka-admin.js';
 import { pointInTime } from '../cli/options.js';
 import { influxCheck, influxHandler } from '../rebuild/influx.js';
-import { rebuildOptions } from '../rebuild/options.js';
+import type { FolderOption } from '../rebuild/options.js';
+import { folderOption, rebuildOptions } from '../rebuild/options.js';
+import type { RebuildOptions } from '../rebuild/recorded-run.js';
 import { report } from '../rebuild/report.js';
 import { runRebuild } from '../rebuild/run.js';
-import type { RebuildOptions } from '../rebuild/run.js';
 import { spansSince } from '../rebuild/spans.js';
 
-interface Options extends RebuildOptions {
+interface Options extends RebuildOptions, FolderOption {
   readonly since?: number;
 }
 
 export const rebuildInflux = (cli: Cli): Command =>
-  rebuildOptions(
-    command(
-      'influx',
-      `Write the windows of topic \`windows\` (kept 30 days) and the breaker's levels into InfluxDB again. A point is
+  folderOption(
+    rebuildOptions(
+      command(
+        'influx',
+        `Write the windows of topic \`windows\` (kept 30 days) and the breaker's levels into InfluxDB again. A point is
 overwritten only by the same or a later revision of its window, so that it is safe beside running workers. Without
 --apply it counts what is missing or older than in the topic; after writing, every point is read back.`,
-      [
-        'millrace rebuild influx                                             # how much is missing',
-        'millrace rebuild influx --since 6h --reason "disk was full" --apply',
-        'millrace rebuild influx --reason "new bucket" --rate 2000 --apply',
-        'millrace rebuild influx --apply --resume 0b7c6d1e-8f3a-4e55-9d6f-0c1d2e3f4a5b',
-      ],
-    ).option(
-      '--since <time>',
-      'windows written to the topic since then: 6h, 7d, or a time; default: all it holds',
-      pointInTime,
+        [
+          'millrace rebuild influx                                             # how much is missing',
+          'millrace rebuild influx --since 6h --reason "disk was full" --apply',
+          'millrace rebuild influx --reason "new bucket" --rate 2000 --apply',
+          'millrace rebuild influx --apply --resume 0b7c6d1e-8f3a-4e55-9d6f-0c1d2e3f4a5b',
+        ],
+      ).option(
+        '--since <time>',
+        'windows written to the topic since then: 6h, 7d, or a time; default: all it holds',
+        pointInTime,
+      ),
     ),
   ).action(async (options: Options) => {
     const environment = cli.environment(['kafka', 'registry', 'influx', 'postgres']);

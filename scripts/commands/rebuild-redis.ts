@@ -14,32 +14,35 @@ import { withCodecs } from '../cli/codecs.js';
 import { command } from '../cli/command.js';
 import { businessConfig, tableOf } from '../cli/installation.js';
 import { withAdmin } from '../cli/kafka-admin.js';
-import { rebuildOptions } from '../rebuild/options.js';
+import type { FolderOption } from '../rebuild/options.js';
+import { folderOption, rebuildOptions } from '../rebuild/options.js';
 import { keylessSince, redisCheck, redisHandler } from '../rebuild/redis.js';
 import type { Keyless } from '../rebuild/redis.js';
+import type { RebuildOptions } from '../rebuild/recorded-run.js';
 import { report } from '../rebuild/report.js';
 import { runRebuild } from '../rebuild/run.js';
-import type { RebuildOptions } from '../rebuild/run.js';
 import { spansSince, takenBy } from '../rebuild/spans.js';
 
 /** Redis may be loading, or busy with what it missed. */
 const COMMAND_MS = 10_000;
 
 export const rebuildRedis = (cli: Cli): Command =>
-  rebuildOptions(
-    command(
-      'redis',
-      `Put back what dedupe keeps in Redis: who brought each idempotency key first, within the last 24 h, with the same
+  folderOption(
+    rebuildOptions(
+      command(
+        'redis',
+        `Put back what dedupe keeps in Redis: who brought each idempotency key first, within the last 24 h, with the same
 coordinates. From ingest, as far as intake has committed, less what \`refused\` says holds no key. Safe beside running
 workers: an entry that is there is never touched. Without --apply it counts what is missing.`,
-      [
-        'millrace rebuild redis                                                  # how much is missing',
-        'millrace rebuild redis --reason "Redis was lost at 14:05" --apply',
-        'millrace rebuild redis --reason "Redis was lost" --rate 20000 --apply   # gently',
-        'millrace rebuild redis --apply --resume 0b7c6d1e-8f3a-4e55-9d6f-0c1d2e3f4a5b',
-      ],
+        [
+          'millrace rebuild redis                                                  # how much is missing',
+          'millrace rebuild redis --reason "Redis was lost at 14:05" --apply',
+          'millrace rebuild redis --reason "Redis was lost" --rate 20000 --apply   # gently',
+          'millrace rebuild redis --apply --resume 0b7c6d1e-8f3a-4e55-9d6f-0c1d2e3f4a5b',
+        ],
+      ),
     ),
-  ).action(async (options: RebuildOptions) => {
+  ).action(async (options: RebuildOptions & FolderOption) => {
     const environment = cli.environment(['kafka', 'registry', 'redis', 'postgres']);
     const { kafka, registry } = environment;
     const names = topicNames(kafka.prefix);

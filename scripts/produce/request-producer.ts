@@ -11,6 +11,7 @@ export interface Outgoing {
   readonly value: Buffer | null;
   /** Absent: murmur2 of the key says. */
   readonly partition?: number;
+  readonly headers?: Readonly<Record<string, Buffer>>;
 }
 
 /** What the brokers acknowledged. */
@@ -82,8 +83,16 @@ export class RequestProducer {
     this.#check();
     const number = this.#next++;
     this.#waiting.set(number, record);
-    const { topic, partition = null, value, key } = record;
-    this.#client.native.produce(topic, partition, value, key, null, { number });
+    const { topic, partition = null, value, key, headers = {} } = record;
+    this.#client.native.produce(
+      topic,
+      partition,
+      value,
+      key,
+      null,
+      { number },
+      Object.entries(headers).map(([name, text]) => ({ [name]: text })),
+    );
   }
 
   /** Waits until all are acknowledged. @throws PipelineError `kafka_unavailable` */

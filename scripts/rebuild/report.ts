@@ -1,6 +1,6 @@
 import type { Cli } from '../cli/cli.js';
 import { Unsuccessful } from '../cli/exit.js';
-import type { RebuildOptions, RebuildReport } from './run.js';
+import type { RebuildOptions, RebuildReport } from './recorded-run.js';
 
 /** Prints what was found or done, figure by figure in these words. @throws Unsuccessful where it is not all well */
 export const report = (

@@ -1,3 +1,4 @@
+import { isRebuilt } from '../../processors/windows/rebuilt.js';
 import { randomUUID } from 'node:crypto';
 import type { Admin } from 'kafkajs';
 import type { EpochMs } from '../../schemas/brand.js';
@@ -131,8 +132,9 @@ export const runShadow = async (
   const [first, last] = await timesOf(settings, range);
   const shadowEvents = kinds.includes('breaker')
     ? rerunBreaker(
-        (await everything(names.windows)).flatMap(({ decoded }) =>
+        (await everything(names.windows)).flatMap(({ decoded, headers }) =>
           decoded.is === 'ChannelWindow' &&
+          !isRebuilt(headers) &&
           decoded.value.closedAt >= first - WARM_UP_MS &&
           decoded.value.closedAt <= last
             ? [decoded.value]

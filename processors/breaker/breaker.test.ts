@@ -12,6 +12,7 @@ import { internalJson } from '../../schemas/internal-codec.js';
 import type { Topic } from '../../schemas/record.js';
 import { TestDriver } from '../../topologies/testing/driver.js';
 import { stage, topology } from '../../topologies/topology.js';
+import { REBUILT_HEADERS } from '../windows/rebuilt.js';
 import { breaker } from './breaker.js';
 import type { ScopeState } from './scope.js';
 
@@ -148,6 +149,20 @@ describe('breaker', () => {
       windowMs: WINDOW_MS,
     });
     for (const { raw } of driver.records(levels)) expect(raw.key?.toString()).toBe(SCOPE);
+  });
+
+  test('an old window that was written anew neither lowers nor raises', async () => {
+    const driver = await started();
+    const rebuilt = (...of: Parameters<typeof closed>) => ({
+      ...closed(...of),
+      headers: REBUILT_HEADERS,
+    });
+    await driver.pipe(windows, [closed(9, 30, 0), rebuilt(1, 200, 100), rebuilt(8, 200, 100)]);
+    expect(changes(driver)).toEqual([]);
+    await driver.pipe(windows, [closed(10, 200, 100)]);
+    expect(changes(driver)).toMatchObject([{ windowStart: 10 * WINDOW_MS, rateFactor: 0.5 }]);
+    await driver.pipe(windows, [rebuilt(11, 30, 0), rebuilt(12, 30, 0), rebuilt(13, 30, 0)]);
+    expect(changes(driver)).toHaveLength(1);
   });
 
   test('judges the sum of a window over its lanes, however small each is', async () => {

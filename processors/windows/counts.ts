@@ -60,6 +60,11 @@ export const addCounts = (into: Counts, more: Readonly<Counts>): void => {
   into.costMicros += more.costMicros;
 };
 
+/** Some count of `a` is below that of `b`. Money may fall by what was paid back, and only by that. */
+export const isLess = (a: Readonly<Counts>, b: Readonly<Counts>): boolean =>
+  NUMBERS.some((name) => name !== 'units' && a[name] < b[name]) ||
+  (a.reversed === b.reversed && (a.units < b.units || a.costMicros < b.costMicros));
+
 /**
  * The feedback is the outcome of an attempt of ours. Later changes of the same attempt (receipt, query, horizon)
  * count on in `sequence`, so that only the first has sequence = attempt. What ran out of time before the provider

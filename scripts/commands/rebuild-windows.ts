@@ -47,7 +47,7 @@ closed and forgotten. The breaker does not judge by them. Without --apply it cou
         return found;
       };
       const [feedback, windows] = [specOf(names.feedback), specOf(names.windows)];
-      const merging = names.internal.windowsMerging;
+      const { windowsPartials: partials, windowsMerging: merging } = names.internal;
       await withCodecs(registry, [feedback, windows], async (codecs) => {
         const found = await runRecorded(cli, environment, options, {
           command: 'rebuild windows',
@@ -56,7 +56,7 @@ closed and forgotten. The breaker does not judge by them. Without --apply it cou
             const since = options.since ?? null;
             const settings = rdkafkaConnection(kafka);
             const plan = await withAdmin(kafka, (admin) =>
-              planWindows({ admin, settings, feedback, merging, since }),
+              planWindows({ admin, settings, feedback, partials, merging, since }),
             );
             if (plan.forgottenTo === 0)
               throw new NotNow(
@@ -87,6 +87,7 @@ closed and forgotten. The breaker does not judge by them. Without --apply it cou
           missing: { dry: 'are missing', done: 'missing windows written' },
           open: { dry: 'are still open to the workers, and stay' },
           partly: { dry: 'are covered only in part, and stay' },
+          less: { dry: 'say more than feedback holds, and stay' },
           otherwise: { dry: 'were counted otherwise (other length, no feedback), and stay' },
           unreadable: { dry: 'records of feedback cannot be read' },
         });

@@ -7,6 +7,7 @@ import { messageId, tenantId } from '../../schemas/brand.js';
 import type { ChannelWindow, DeliveryFeedback } from '../../schemas/generated/records.js';
 import { asError } from '../../schemas/error.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
+import { changelogKey } from '../../topologies/runtime/chain.js';
 import { readRange } from '../../topologies/runtime/range-reader.js';
 import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import { withAdmin } from '../cli/kafka-admin.js';
@@ -88,7 +89,7 @@ const mergersForgot = async (to: readonly number[]): Promise<void> => {
     await producer.send({
       topic: own.names.internal.windowsMerging,
       partition,
-      key: 'clock',
+      key: changelogKey(own.names.internal.windowsPartials, 'clock'),
       value: mergingCodec().encode({ ...newClock(0), prunedTo }),
     });
   await producer.settle();
@@ -136,7 +137,7 @@ const smsAt = async (index: number): Promise<ChannelWindow | undefined> =>
   );
 
 const total = (found: Record<string, number>): number =>
-  ['same', 'rewritten', 'missing', 'open', 'partly', 'otherwise'].reduce(
+  ['same', 'rewritten', 'missing', 'open', 'partly', 'less', 'otherwise'].reduce(
     (sum, name) => sum + (found[name] ?? 0),
     0,
   );
@@ -241,10 +242,12 @@ test('interrupted half-way and gone on with, each lost window is written once, w
   expect(first).toMatchObject({ id: run, reason: 'windows lost', state: 'done' });
 });
 
-test('a window that differs gets the revision after its highest; one that is open to a merger stays as it is', async () => {
+test('a window that lacks something gets the revision after its highest; one that says more, or is open to a merger, stays', async () => {
   const good = await smsAt(40);
   if (good === undefined) throw new Error('window 40 is not there');
-  await writeWindow({ ...good, revision: 6, attempts: 7 });
+  await writeWindow({ ...good, revision: 6, attempts: 1 });
+  const more = { ...good, windowStart: startOf(41), revision: 1, attempts: 7 };
+  await writeWindow(more);
   const open = { ...good, windowStart: startOf(FORGOTTEN + 2), attempts: 70 };
   await writeWindow(open);
   // All that range asks for, and no more.
@@ -264,12 +267,14 @@ test('a window that differs gets the revision after its highest; one that is ope
     rewritten: 1,
     missing: 0,
     open: 20,
-    same: 2 * (FORGOTTEN - 30) - 1,
+    less: 1,
+    same: 2 * (FORGOTTEN - 30) - 2,
     // An hour is read before it, and begins anywhere; the late answer's window too.
     partly: 2 * 12 + 2,
     wrong: 0,
   });
   expect(await smsAt(40)).toMatchObject({ revision: 7, attempts: 2 });
+  expect(await smsAt(41)).toEqual(more);
   expect(await smsAt(FORGOTTEN + 2)).toEqual(open);
 });
 

@@ -63,7 +63,7 @@ const compared = (feedback: readonly DeliveryFeedback[], change: Partial<Compari
     ...change,
   });
 };
-const NONE = { same: 0, rewritten: 0, missing: 0, open: 0, partly: 0, otherwise: 0 };
+const NONE = { same: 0, rewritten: 0, missing: 0, open: 0, partly: 0, less: 0, otherwise: 0 };
 const byKey = (windows: readonly ChannelWindow[]) =>
   new Map(windows.map((window) => [keyOf(window), window]));
 
@@ -145,8 +145,7 @@ test('each window counts once: missing, differing, incomplete, open, covered in 
     compared(feedback).toWrite.filter(({ windowStart }) => windowStart !== 2 * LENGTH_MS),
   );
   for (const [key, window] of all) {
-    if (window.windowStart === 3 * LENGTH_MS)
-      all.set(key, { ...window, revision: 4, attempts: 99 });
+    if (window.windowStart === 3 * LENGTH_MS) all.set(key, { ...window, revision: 4, attempts: 0 });
     if (window.windowStart === 4 * LENGTH_MS)
       all.set(key, { ...window, revision: 1, complete: false });
   }
@@ -192,6 +191,16 @@ test('a window that feedback knows nothing of is left alone, never emptied', () 
     figures: { ...NONE, otherwise: 2 },
     toWrite: [],
   });
+});
+
+test('a window that says more than feedback holds is left alone: feedback may have been lost', () => {
+  const feedback = [answer({ occurredAt: 5 })];
+  const { toWrite } = compared(feedback);
+  const held = byKey(toWrite.map((window) => ({ ...window, accepted: 2 })));
+  expect(compared(feedback, { held })).toEqual({ figures: { ...NONE, less: 2 }, toWrite: [] });
+  // Money falls by what was paid back, and by nothing else.
+  const dearer = byKey(toWrite.map((window) => ({ ...window, costMicros: 90_000n })));
+  expect(compared(feedback, { held: dearer }).figures).toEqual({ ...NONE, less: 2 });
 });
 
 test('tenants that had or had no series of their own by an earlier configuration count once', () => {

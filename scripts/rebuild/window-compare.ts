@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { channelWindow } from '../../processors/windows/channel-window.js';
+import { isLess } from '../../processors/windows/counts.js';
 import { endOf } from '../../processors/windows/closing.js';
 import { openWindow } from '../../processors/windows/merge-state.js';
 import type { Partial } from '../../processors/windows/partial.js';
@@ -30,6 +31,8 @@ type Verdict =
   | 'missing'
   | 'open'
   | 'partly'
+  /** The topic says more than feedback holds: what was lost of it cannot be told from what never was. */
+  | 'less'
   /** The topic counts that time in windows of another length, or has what feedback knows nothing of. */
   | 'otherwise';
 
@@ -51,7 +54,7 @@ export const compareWindows = (comparison: Comparison): Compared => {
   const { held, lengthMs, coveredFrom, forgottenTo } = comparison;
   const derived = derive(comparison);
   const foreign = otherLengths(held, lengthMs);
-  const figures = { same: 0, rewritten: 0, missing: 0, open: 0, partly: 0, otherwise: 0 };
+  const figures = { same: 0, rewritten: 0, missing: 0, open: 0, partly: 0, less: 0, otherwise: 0 };
   const toWrite: ChannelWindow[] = [];
   for (const key of new Set([...derived.keys(), ...held.keys()])) {
     const before = held.get(key);
@@ -65,6 +68,7 @@ export const compareWindows = (comparison: Comparison): Compared => {
       figures.missing += 1;
       toWrite.push(after);
     } else if (sameContent(before, after)) figures.same += 1;
+    else if (isLess(after, before)) figures.less += 1;
     else {
       figures.rewritten += 1;
       toWrite.push({ ...after, revision: before.revision + 1 });

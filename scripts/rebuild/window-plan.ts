@@ -2,6 +2,7 @@ import type { Admin } from 'kafkajs';
 import { CLOCK_KEY } from '../../processors/windows/merge-state.js';
 import { mergingCodec } from '../../processors/windows/window-codec.js';
 import type { EpochMs } from '../../schemas/brand.js';
+import { changelogKey } from '../../topologies/runtime/chain.js';
 import { partitionId } from '../../topologies/runtime/raw-record.js';
 import { readRange } from '../../topologies/runtime/range-reader.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
@@ -15,6 +16,8 @@ const DAY_MS = 86_400_000;
 const CLOCKS_APART_MS = 3_600_000;
 /** Beyond any retention of `feedback`. */
 const MOST_DAYS = 400;
+/** For the mergers' changelog, however much of it is not compacted yet. */
+const READ_MS = 600_000;
 
 export interface WindowPlan extends RebuildPlan {
   /** Windows that begin before it are covered in part at most; 0: the range has all there ever was. */
@@ -35,11 +38,14 @@ export const planWindows = async (work: {
   readonly admin: Admin;
   readonly settings: ClientSettings;
   readonly feedback: TopicSpec;
+  /** The mergers' input, and the changelog of what they keep. */
+  readonly partials: string;
   readonly merging: string;
   readonly since: EpochMs | null;
 }): Promise<WindowPlan> => {
-  const { admin, settings, feedback, merging, since } = work;
-  const forgottenTo = await forgottenBy(admin, settings, merging);
+  const { admin, settings, feedback, partials, merging, since } = work;
+  const clock = changelogKey(partials, CLOCK_KEY);
+  const forgottenTo = await forgottenBy(admin, settings, merging, clock);
   const range = await spansOfWindows(admin, feedback.name, since);
   const kept = await keptSince(settings, feedback, await spansSince(admin, [feedback.name], null));
   return { range, coveredFrom: Math.max(since ?? 0, kept), forgottenTo };
@@ -53,13 +59,19 @@ const forgottenBy = async (
   admin: Admin,
   settings: ClientSettings,
   topic: string,
+  clock: string,
 ): Promise<EpochMs> => {
   const spans = await spansSince(admin, [topic], null);
   const codec = mergingCodec();
   const prunedTo = new Map<number, EpochMs>();
-  for await (const batch of readRange({ settings, topics: [topic], to: 'high' }))
+  for await (const batch of readRange({
+    settings,
+    topics: [topic],
+    to: 'high',
+    deadlineMs: READ_MS,
+  }))
     for (const { at, key, value } of batch) {
-      if (key?.toString() !== CLOCK_KEY) continue;
+      if (key?.toString() !== clock) continue;
       const state = value === null ? undefined : codec.decode(value);
       prunedTo.set(at.partition, state?.is === 'clock' ? state.prunedTo : 0);
     }

@@ -13,7 +13,7 @@ import {
 } from './chain.js';
 import type { ChangelogReader } from './changelog-reader.js';
 import { deadLetter } from './dead-letters.js';
-import { Interrupted } from './interruptible.js';
+import { Interrupted } from './abortable.js';
 import {
   type PartitionId,
   type RawRecord,

@@ -4,7 +4,7 @@ import { PipelineError } from '../../schemas/error.js';
 import { expelMembers } from '../testing/group-wire.js';
 import { TestKafka, WITH_STATISTICS, eventually, produceRequests } from '../testing/kafka.js';
 import { TestSession, type TestSessionOptions, unitOf } from '../testing/session.js';
-import { Interrupted } from './interruptible.js';
+import { Interrupted } from './abortable.js';
 import { type Write, partitionId } from './raw-record.js';
 import { ConsumerClient, type ProducerClient } from './rdkafka-client.js';
 import type { GroupProtocol, TransactionSession } from './transaction-session.js';

@@ -2,7 +2,7 @@ import { asError, PipelineError } from '../../schemas/error.js';
 import { Assignment } from './assignment.js';
 import type { PassPoint } from './crash-points.js';
 import { groupSettings } from './group-settings.js';
-import { Interrupted, interruptible } from './interruptible.js';
+import { Interrupted, abortable } from './abortable.js';
 import { type KafkaClients, rdkafkaClients } from './kafka-clients.js';
 import {
   type PartitionId,
@@ -161,7 +161,7 @@ export class TransactionSession {
    * @throws Interrupted once `leave` was asked: a former holder's transaction may take its time to end
    */
   async start(): Promise<void> {
-    const started = await interruptible(
+    const started = await abortable(
       Promise.allSettled([
         this.consumer.connect(this.options.timing.connectDeadlineMs),
         this.initialise(this.producer),
@@ -493,7 +493,7 @@ export class TransactionSession {
 
   /** Retry until it works: what follows depends on it. @throws Interrupted where it does not while leaving */
   private insist<T>(attempt: () => Promise<T>): Promise<T> {
-    return interruptible(this.untilItWorks(attempt), this.outOfPatience.signal);
+    return abortable(this.untilItWorks(attempt), this.outOfPatience.signal);
   }
 
   private async untilItWorks<T>(attempt: () => Promise<T>): Promise<T> {
@@ -620,7 +620,7 @@ export class TransactionSession {
       return offsets;
     };
     try {
-      return await interruptible(restoring(), this.leaving.signal);
+      return await abortable(restoring(), this.leaving.signal);
     } catch (error) {
       if (error instanceof Interrupted) return null;
       throw error;

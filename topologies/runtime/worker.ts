@@ -9,7 +9,7 @@ import type { ChangelogReader } from './changelog-reader.js';
 import type { PassPoint } from './crash-points.js';
 import { GlobalTables } from './global-tables.js';
 import type { Health } from './health.js';
-import { Interrupted, interruptible } from './interruptible.js';
+import { Interrupted, abortable } from './abortable.js';
 import type { Logger } from './log.js';
 import type { WorkerMetrics } from './metrics.js';
 import type { ClientSettings } from './rdkafka-client.js';
@@ -141,7 +141,7 @@ export class Worker {
       },
     });
     try {
-      await interruptible(this.tables.open(), this.stopping.signal);
+      await abortable(this.tables.open(), this.stopping.signal);
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
       await this.tables.close();

@@ -8,7 +8,7 @@ export class Interrupted extends Error {
 }
 
 /** @throws Interrupted once the signal is aborted, however long the work takes */
-export const interruptible = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
+export const abortable = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
   new Promise((resolve, reject) => {
     const interrupt = (): void => {
       reject(new Interrupted());

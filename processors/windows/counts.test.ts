@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { messageId, tenantId } from '../../schemas/brand.js';
 import type { DeliveryFeedback, SettlementKind } from '../../schemas/generated/records.js';
+import { answer } from '../testing/feedback.js';
 import { type Counts, countFeedback, isCounted, noCounts } from './counts.js';
 import { errorRate } from './error-rate.js';
 
@@ -12,32 +12,8 @@ const settled = (kind: SettlementKind): DeliveryFeedback['settlement'] => ({
   leaseId: null,
 });
 
-const feedback = (change: Partial<DeliveryFeedback>): DeliveryFeedback => ({
-  feedbackId: 'f',
-  messageId: messageId('m'),
-  generation: 0,
-  tenantId: tenantId('acme'),
-  businessLine: 'promotions',
-  campaignId: null,
-  templateId: 't',
-  lane: 'p1',
-  attempt: 1,
-  sequence: change.attempt ?? 1,
-  channel: 'sms',
-  provider: 'aliyun',
-  state: 'accepted',
-  terminal: true,
-  class: null,
-  providerCode: null,
-  providerMessageId: null,
-  settlement: settled('none'),
-  recipientHash: 'h',
-  createdAt: 0,
-  attemptedAt: 1,
-  occurredAt: 2,
-  labels: {},
-  ...change,
-});
+const feedback = (change: Partial<DeliveryFeedback>): DeliveryFeedback =>
+  answer({ sequence: change.attempt ?? 1, settlement: settled('none'), occurredAt: 2, ...change });
 
 const first = { attempts: 1, messages: 1 };
 const posted = { costMicros: 45_000n, units: 2 };

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { messageId, tenantId } from '../../schemas/brand.js';
+import { tenantId } from '../../schemas/brand.js';
+import { answer } from '../testing/feedback.js';
 import type { EpochMs } from '../../schemas/brand.js';
 import type {
   ChannelWindow,
@@ -95,33 +96,6 @@ const driverOf = async (
 
 const started = (options?: Parameters<typeof driverOf>[1]) =>
   driverOf([[counting()], [merging()]], options);
-
-const answer = (change: Partial<DeliveryFeedback>): DeliveryFeedback => ({
-  feedbackId: 'f',
-  messageId: messageId('m'),
-  generation: 0,
-  tenantId: tenantId('acme'),
-  businessLine: 'main',
-  campaignId: null,
-  templateId: 't',
-  lane: 'p1',
-  attempt: 1,
-  sequence: 1,
-  channel: 'sms',
-  provider: 'aliyun',
-  state: 'accepted',
-  terminal: true,
-  class: null,
-  providerCode: null,
-  providerMessageId: null,
-  settlement: { kind: 'post', cashMicros: 45_000n, units: 1, currency: 'CNY', leaseId: null },
-  recipientHash: 'h',
-  createdAt: (change.occurredAt ?? 0) - 300,
-  attemptedAt: (change.occurredAt ?? 0) - 100,
-  occurredAt: 0,
-  labels: {},
-  ...change,
-});
 
 const send = (
   driver: TestDriver<object>,

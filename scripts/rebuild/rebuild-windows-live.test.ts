@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { answer } from '../../processors/testing/feedback.js';
 import { tenantId } from '../../schemas/brand.js';
 import type { DeliveryFeedback, Lane } from '../../schemas/generated/records.js';
 import { LANES } from '../../schemas/generated/records.js';
@@ -7,7 +8,6 @@ import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
 import { commandLine } from '../testing/command-line.js';
-import { accepted } from '../testing/feedback.js';
 
 const DEADLINE_MS = 90_000;
 const TEST_MS = 240_000;
@@ -49,7 +49,8 @@ const traffic = (now: number): readonly DeliveryFeedback[] =>
   Array.from({ length: 200 }, (_, index) => {
     const lane: Lane = LANES[index % LANES.length] ?? 'p0';
     const occurredAt = now - (index % 5) * 100;
-    return accepted(occurredAt, {
+    return answer({
+      occurredAt,
       lane,
       provider: index % 3 === 0 ? 'first' : 'second',
       tenantId: tenantId(['acme', 'globex', 'nobody'][index % 3] ?? 'acme'),
@@ -88,7 +89,7 @@ test(
     expect(live).toMatchObject({ same: windows, read: 200 });
 
     // Workers drop these: nothing but a rebuild brings them into their window.
-    await write(Array.from({ length: 40 }, () => accepted(began, { provider: 'first' })));
+    await write(Array.from({ length: 40 }, () => answer({ occurredAt: began, provider: 'first' })));
     await until('late answers to be dropped', DEADLINE_MS, async () => (await dropped()) >= 40);
     expect(await rebuild('--reason', 'late', '--apply')).toMatchObject({
       windows,

@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { answer } from '../../processors/testing/feedback.js';
 import { newClock } from '../../processors/windows/merge-state.js';
 import { isRebuilt } from '../../processors/windows/rebuilt.js';
 import { mergingCodec } from '../../processors/windows/window-codec.js';
-import { messageId, tenantId } from '../../schemas/brand.js';
+import { tenantId } from '../../schemas/brand.js';
 import type { ChannelWindow, DeliveryFeedback } from '../../schemas/generated/records.js';
 import { asError } from '../../schemas/error.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
@@ -32,31 +33,8 @@ let millrace: ReturnType<typeof commandLine>;
 const figures = (said: { readonly json: () => unknown }) =>
   (said.json() as { readonly figures: Record<string, number> }).figures;
 
-const answer = (occurredAt: number): DeliveryFeedback => ({
-  feedbackId: `f${occurredAt}`,
-  messageId: messageId('m'),
-  generation: 0,
-  tenantId: tenantId('lantern'),
-  businessLine: 'orders',
-  campaignId: null,
-  templateId: 't',
-  lane: 'p1',
-  attempt: 1,
-  sequence: 1,
-  channel: 'sms',
-  provider: 'aliyun',
-  state: 'accepted',
-  terminal: true,
-  class: null,
-  providerCode: null,
-  providerMessageId: null,
-  settlement: { kind: 'post', cashMicros: 45_000n, units: 1, currency: 'CNY', leaseId: null },
-  recipientHash: 'h',
-  createdAt: occurredAt - 300,
-  attemptedAt: occurredAt - 100,
-  occurredAt,
-  labels: {},
-});
+const taken = (occurredAt: number): DeliveryFeedback =>
+  answer({ occurredAt, feedbackId: `f${occurredAt}`, tenantId: tenantId('lantern') });
 
 /** Answers with the time at which each was written. */
 const feedback = async (
@@ -152,12 +130,12 @@ beforeAll(async () => {
   expect(await millrace('config', 'apply')).toMatchObject({ code: 0 });
   const twice = Array.from({ length: 2 * WINDOWS }, (_, index) => {
     const occurredAt = startOf(Math.floor(index / 2)) + 1_000 + index;
-    return { value: answer(occurredAt), writtenAt: occurredAt + 200 };
+    return { value: taken(occurredAt), writtenAt: occurredAt + 200 };
   });
   await feedback([
     ...twice,
     // Written more than a day after it was taken, long after its block's others.
-    { value: answer(startOf(3) + 2_000), writtenAt: startOf(WINDOWS - 1) },
+    { value: taken(startOf(3) + 2_000), writtenAt: startOf(WINDOWS - 1) },
   ]);
 });
 afterAll(async () => {

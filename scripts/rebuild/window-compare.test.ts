@@ -4,7 +4,8 @@ import { mergingCodec, openCodec, partialsCodec } from '../../processors/windows
 import { windowMerge } from '../../processors/windows/merge.js';
 import type { WindowPartial } from '../../processors/windows/partial.js';
 import { windowPartials } from '../../processors/windows/partials.js';
-import { messageId, tenantId } from '../../schemas/brand.js';
+import { answer } from '../../processors/testing/feedback.js';
+import { tenantId } from '../../schemas/brand.js';
 import type {
   ChannelWindow,
   ConfigEntry,
@@ -21,33 +22,6 @@ import { WindowFold } from './window-fold.js';
 
 const LENGTH_MS = 10_000;
 const OWN = new Set(['acme', 'beta']);
-
-const answer = (change: Partial<DeliveryFeedback>): DeliveryFeedback => ({
-  feedbackId: 'f',
-  messageId: messageId('m'),
-  generation: 0,
-  tenantId: tenantId('acme'),
-  businessLine: 'main',
-  campaignId: null,
-  templateId: 't',
-  lane: 'p1',
-  attempt: 1,
-  sequence: 1,
-  channel: 'sms',
-  provider: 'aliyun',
-  state: 'accepted',
-  terminal: true,
-  class: null,
-  providerCode: null,
-  providerMessageId: null,
-  settlement: { kind: 'post', cashMicros: 45_000n, units: 1, currency: 'CNY', leaseId: null },
-  recipientHash: 'h',
-  createdAt: (change.occurredAt ?? 0) - 300,
-  attemptedAt: (change.occurredAt ?? 0) - 100,
-  occurredAt: 0,
-  labels: {},
-  ...change,
-});
 
 const compared = (feedback: readonly DeliveryFeedback[], change: Partial<Comparison> = {}) => {
   const fold = new WindowFold(LENGTH_MS);

@@ -3,9 +3,9 @@ import { hostname, userInfo } from 'node:os';
 import { asError } from '../../schemas/error.js';
 import type { OperatorAction, OperatorActions } from '../../sinks/postgres/operator-actions.js';
 import { operatorActions } from '../../sinks/postgres/operator-actions.js';
-import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Environment } from '../../topologies/config.js';
 import { NotNow, UsageError } from '../cli/exit.js';
+import { withDatabase } from '../cli/with-database.js';
 
 export const who = (): string => `${userInfo().username}@${hostname()}`;
 
@@ -19,17 +19,10 @@ export const requiredReason = (reason: string | undefined): string => {
 };
 
 /** Runs with the table of actions. */
-export const withActions = async <T>(
-  { url, schema }: Environment['postgres'],
+export const withActions = <T>(
+  postgres: Environment['postgres'],
   run: (actions: OperatorActions) => Promise<T>,
-): Promise<T> => {
-  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
-  try {
-    return await run(operatorActions(database));
-  } finally {
-    await database.close();
-  }
-};
+): Promise<T> => withDatabase(postgres, (database) => run(operatorActions(database)));
 
 /** What a recorded run ends with, beside its result. */
 export interface Ended<T> {

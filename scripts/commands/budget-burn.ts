@@ -3,11 +3,11 @@ import { decimalOf } from '../../schemas/config.js';
 import type { AccountBurn, Burn } from '../../sinks/postgres/burn.js';
 import { accountBurns } from '../../sinks/postgres/burn.js';
 import { chosen, nameOf } from '../budget/accounts.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { pointInTime } from '../cli/options.js';
 import { table } from '../cli/table.js';
+import { withDatabase } from '../cli/with-database.js';
 
 interface Options {
   readonly since: number;
@@ -33,7 +33,9 @@ export const budgetBurn = (cli: Cli): Command =>
     .option('--json', 'machine-readable: micros of the currency')
     .action(async (names: readonly string[], { since, json }: Options) => {
       const burns = chosen(
-        await withDatabase(cli, (database) => accountBurns(database, new Date(since))),
+        await withDatabase(cli.environment(['postgres']).postgres, (database) =>
+          accountBurns(database, new Date(since)),
+        ),
         names,
       );
       if (json === true) cli.printJson(burns);

@@ -5,9 +5,9 @@ import { accountName, nameOf } from '../budget/accounts.js';
 import { leftText, pendingText } from '../budget/amounts.js';
 import type { Asked, BookingOptions } from '../budget/booking.js';
 import { booked, bookingOptions, told } from '../budget/booking.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
+import { withDatabase } from '../cli/with-database.js';
 
 export const budgetClose = (cli: Cli): Command =>
   bookingOptions(
@@ -23,7 +23,7 @@ would come of it and an --id; --apply does it.`,
     ).argument('<account>', 'tenant/line', accountName),
   ).action(async (account: AccountName, options: BookingOptions) => {
     const asked = closeOf(account);
-    await withDatabase(cli, async (database) => {
+    await withDatabase(cli.environment(['postgres']).postgres, async (database) => {
       const answer = await booked(cli, database, options, asked);
       if (options.json === true) return;
       const now = (await postgresLedger(database).balances()).find(

@@ -5,9 +5,9 @@ import type { AmountOptions, Amounts } from '../budget/amounts.js';
 import { amountsOf, cash, leftText, sumText, typedAmounts, units } from '../budget/amounts.js';
 import type { Asked, BookingOptions } from '../budget/booking.js';
 import { booked, bookingOptions, told } from '../budget/booking.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
+import { withDatabase } from '../cli/with-database.js';
 
 export const budgetGrant = (cli: Cli): Command =>
   bookingOptions(
@@ -27,7 +27,7 @@ once. New accounts are opened by the configuration (config apply), not by a gran
   ).action(async (account: AccountName, options: AmountOptions & BookingOptions) => {
     const amounts = amountsOf(options);
     const asked = grantOf(account, amounts);
-    await withDatabase(cli, async (database) => {
+    await withDatabase(cli.environment(['postgres']).postgres, async (database) => {
       const answer = await booked(cli, database, options, asked);
       if (options.json === true) return;
       const sum = `${nameOf(account)} ${sumText(amounts)}`;

@@ -4,11 +4,11 @@ import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import type { AccountName, BookedTransfer } from '../../sinks/postgres/transfers.js';
 import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { accountName, chosen, nameOf } from '../budget/accounts.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { integer } from '../cli/options.js';
 import { table } from '../cli/table.js';
+import { withDatabase } from '../cli/with-database.js';
 
 interface Options {
   readonly limit: number;
@@ -29,11 +29,14 @@ its messages cost is no part of it: budget show sums that, trace has it of each 
     .option('--limit <n>', 'at most so many, the newest', integer(1, 100_000), 200)
     .option('--json', 'machine-readable: micros of the currency')
     .action(async (account: AccountName, { limit, json }: Options) => {
-      const journal = await withDatabase(cli, async (database) => {
-        // Nothing booked and no such account are two things.
-        chosen(await postgresLedger(database).balances(), [nameOf(account)]);
-        return postgresTransfers(database).history(account, limit);
-      });
+      const journal = await withDatabase(
+        cli.environment(['postgres']).postgres,
+        async (database) => {
+          // Nothing booked and no such account are two things.
+          chosen(await postgresLedger(database).balances(), [nameOf(account)]);
+          return postgresTransfers(database).history(account, limit);
+        },
+      );
       if (json === true) cli.printJson(journal);
       else if (journal.length === 0) cli.print('Nothing was booked on it');
       else

@@ -3,10 +3,10 @@ import { decimalOf } from '../../schemas/config.js';
 import type { AccountBalance } from '../../sinks/postgres/ledger.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import { chosen, nameOf } from '../budget/accounts.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { table } from '../cli/table.js';
+import { withDatabase } from '../cli/with-database.js';
 
 export const budgetShow = (cli: Cli): Command =>
   command(
@@ -23,7 +23,9 @@ under way, posted was paid.`,
     .option('--json', 'machine-readable: micros of the currency')
     .action(async (names: readonly string[], { json }: { readonly json?: true }) => {
       const accounts = chosen(
-        await withDatabase(cli, (database) => postgresLedger(database).balances()),
+        await withDatabase(cli.environment(['postgres']).postgres, (database) =>
+          postgresLedger(database).balances(),
+        ),
         names,
       );
       if (json === true) cli.printJson(accounts);

@@ -5,9 +5,9 @@ import type { AmountOptions, Amounts } from '../budget/amounts.js';
 import { amountsOf, cash, leftText, sumText, typedAmounts, units } from '../budget/amounts.js';
 import type { Asked, BookingOptions } from '../budget/booking.js';
 import { booked, bookingOptions, told } from '../budget/booking.js';
-import { withDatabase } from '../budget/with-database.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
+import { withDatabase } from '../cli/with-database.js';
 
 export const budgetTransfer = (cli: Cli): Command =>
   bookingOptions(
@@ -29,7 +29,7 @@ account may give, but not take.`,
   ).action(async (from: AccountName, to: AccountName, options: AmountOptions & BookingOptions) => {
     const amounts = amountsOf(options);
     const asked = transferOf(from, to, amounts);
-    await withDatabase(cli, async (database) => {
+    await withDatabase(cli.environment(['postgres']).postgres, async (database) => {
       const answer = await booked(cli, database, options, asked);
       if (options.json === true) return;
       const sum = `${sumText(amounts)} from ${nameOf(from)} to ${nameOf(to)}`;

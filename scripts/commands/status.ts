@@ -3,8 +3,6 @@ import { decimalOf } from '../../schemas/config.js';
 import { PipelineError } from '../../schemas/error.js';
 import type { BreakerLevel, ChannelWindow } from '../../schemas/generated/records.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
-import { openDatabase } from '../../sinks/postgres/pool.js';
-import type { Environment } from '../../topologies/config.js';
 import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import { topicNames } from '../../topologies/topic-names.js';
 import type { Cli } from '../cli/cli.js';
@@ -13,6 +11,7 @@ import { command } from '../cli/command.js';
 import { CONFIG_FOLDER, businessConfig, tableOf } from '../cli/installation.js';
 import { withAdmin } from '../cli/kafka-admin.js';
 import { table } from '../cli/table.js';
+import { withDatabase } from '../cli/with-database.js';
 import type { GroupLag } from '../status/lag.js';
 import { groupLags } from '../status/lag.js';
 import type { Reading } from '../status/latest.js';
@@ -59,7 +58,7 @@ export const status = (cli: Cli): Command =>
             groupLags(admin, kafka),
             latestLevels(reading, names.breakerLevels),
             latestWindows(reading, names.windows),
-            balances(postgres),
+            withDatabase(postgres, (database) => postgresLedger(database).balances()),
             countRecords(settings, names.deadLetters),
           ]);
           return { lag, levels, windows, accounts, deadLetters };
@@ -68,15 +67,6 @@ export const status = (cli: Cli): Command =>
       if (options.json === true) cli.printJson(found);
       else report(cli, found);
     });
-
-const balances = async ({ url, schema }: Environment['postgres']): Promise<Balances> => {
-  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
-  try {
-    return await postgresLedger(database).balances();
-  } finally {
-    await database.close();
-  }
-};
 
 const time = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;

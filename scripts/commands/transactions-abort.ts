@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
-import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { Environment } from '../../topologies/config.js';
 import { recorded, requiredReason, withActions } from '../actions/recorded.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { NotNow, UsageError, Unsuccessful } from '../cli/exit.js';
 import { withAdmin } from '../cli/kafka-admin.js';
 import { place } from '../cli/options.js';
+import { withDatabase } from '../cli/with-database.js';
 import type { Ending } from '../transactions/end.js';
 import { endTransaction, planEnding } from '../transactions/end.js';
 import { heldIds, taskOf } from '../transactions/owner.js';
@@ -77,19 +78,12 @@ const never = (): never => {
   throw new UsageError('name the transaction');
 };
 
-const refuseHeld = async (
-  { url, schema }: { readonly url: string; readonly schema: string },
-  id: string,
-): Promise<void> => {
-  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
-  try {
-    if ((await heldIds(database, [id])).has(id))
-      throw new NotNow(
-        `a live worker holds ${id} and ends its own transactions; stop that worker first, or --force`,
-      );
-  } finally {
-    await database.close();
-  }
+const refuseHeld = async (postgres: Environment['postgres'], id: string): Promise<void> => {
+  const held = await withDatabase(postgres, (database) => heldIds(database, [id]));
+  if (held.has(id))
+    throw new NotNow(
+      `a live worker holds ${id} and ends its own transactions; stop that worker first, or --force`,
+    );
 };
 
 const show = (

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { asError } from '../../schemas/error.js';
-import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Environment } from '../../topologies/config.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
 import { Unsuccessful } from '../cli/exit.js';
 import { CONFIG_FOLDER, businessConfig, tableOf } from '../cli/installation.js';
 import { withAdmin } from '../cli/kafka-admin.js';
+import { withDatabase } from '../cli/with-database.js';
 import type { OpenTransaction } from '../transactions/describe.js';
 import { describeFound, ownerText } from '../transactions/describe.js';
 import type { FoundTransaction } from '../transactions/find.js';
@@ -59,21 +59,18 @@ Ends with 1 if there are any of these.`,
 
 const slotsOf = async (
   cli: Cli,
-  { url, schema }: Environment['postgres'],
+  postgres: Environment['postgres'],
   found: readonly FoundTransaction[],
 ): Promise<ReadonlySet<string> | null> => {
   const ids = found.flatMap((one) =>
     one.kind === 'coordinated' ? [one.transaction.transactionalId] : [],
   );
   if (ids.length === 0) return new Set();
-  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
   try {
-    return await heldIds(database, ids);
+    return await withDatabase(postgres, (database) => heldIds(database, ids));
   } catch (thrown) {
     cli.note(`whether workers hold these slots is not known: ${asError(thrown).message}`);
     return null;
-  } finally {
-    await database.close();
   }
 };
 

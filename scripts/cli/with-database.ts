@@ -1,13 +1,12 @@
 import type { Database } from '../../sinks/postgres/pool.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
-import type { Cli } from '../cli/cli.js';
+import type { Environment } from '../../topologies/config.js';
 
 /** Runs with one connection to the installation's Postgres. */
 export const withDatabase = async <T>(
-  cli: Cli,
+  { url, schema }: Environment['postgres'],
   run: (database: Database) => Promise<T>,
 ): Promise<T> => {
-  const { url, schema } = cli.environment(['postgres']).postgres;
   const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
   try {
     return await run(database);

@@ -46,7 +46,7 @@ import { ReceiptProducer } from './runtime/receipt-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
-import { type TopicSpec, maxBytes, topicSchemas, topicTable } from './topic-table.js';
+import { maxBytes, topicSchemas, topicTable } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
@@ -175,10 +175,6 @@ const assemble = async (
     }),
   );
   await patiently(() => codecs.open(topicSchemas(table)));
-  // Claims hold whole routed records; an older release may have written them.
-  if (groups.has('send') || groups.has('settle')) {
-    await patiently(() => codecs.prepareAll(routedTopics(table)));
-  }
   const topics = typedTopics({ prefix, codecs, ...wired });
 
   const worker = new Worker({
@@ -400,9 +396,6 @@ const assemble = async (
   options.onReady?.({ healthPort, callbackPort });
   if (!options.signal.aborted) await worker.run();
 };
-
-const routedTopics = (table: readonly TopicSpec[]): string[] =>
-  table.filter(({ record }) => record === 'MessageRouted').map(({ name }) => name);
 
 const waitFor = async <T>(
   attempt: () => Promise<T>,

@@ -4,6 +4,7 @@ import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { postingSlice } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
+import { releaseVersion } from '../schemas/root.js';
 import { LANES, type Lane } from '../schemas/generated/records.js';
 import { schemaRegistry } from '../schemas/registry.js';
 import { openCodecs } from '../schemas/topic-codecs.js';
@@ -92,6 +93,7 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   const health = new Health();
   const metrics = new WorkerMetrics();
   metrics.absences(() => health.absences);
+  metrics.release(releaseVersion());
   const healthPort = await health.listen(environment.worker.healthPort, metrics.registry);
   const closers: (() => Promise<unknown>)[] = [() => health.close()];
   try {

@@ -215,7 +215,6 @@ describe('other writers', () => {
     const made = await openCodecs(
       {
         idOf: () => Promise.resolve(OURS),
-        idsOf: () => Promise.resolve([OURS, 10]),
         schemaById: (id) => {
           const schema = others[id - 10];
           if (schema === undefined) return Promise.resolve(null);
@@ -233,7 +232,6 @@ describe('other writers', () => {
       codec: made.of('MessageRequest', 'ingest.p0'),
       deduped: made.of('MessageDeduped', 'deduped.p0'),
       prepare: made.prepare,
-      prepareAll: made.prepareAll,
     };
   };
   const withId = (bytes: Buffer, id: number): Buffer => {
@@ -308,13 +306,6 @@ describe('other writers', () => {
     const { codec, prepare } = await opened([]);
     await prepare([withId(bytes, 10), null, Buffer.of(1, 2, 3)]);
     expect(codeOf(() => codec.decode(withId(bytes, 10)))).toBe('unknown_schema');
-  });
-
-  test('a schema once registered for a topic is known beforehand, for state that embeds framed values', async () => {
-    const older = fields.filter((field) => field.name !== 'labels');
-    const { codec, prepareAll } = await opened([schemaWith({ fields: older })]);
-    await prepareAll(['ingest.p0']);
-    expect(codec.decode(withId(bytes.subarray(0, -1), 10))).toEqual(value);
   });
 
   test('an id that nobody prepared is our own defect, never a dead letter', async () => {

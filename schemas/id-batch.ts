@@ -1,5 +1,6 @@
 import type { EpochMs } from './brand.js';
 import { PipelineError } from './error.js';
+import { FORMATS } from './formats.js';
 import { HEADER_BYTES, versioned } from './internal-codec.js';
 import type { Codec } from './record.js';
 
@@ -15,12 +16,11 @@ export interface IdBatch {
 }
 
 const TIME_BYTES = 8;
-const VERSION = 1;
 
 /** Format 1: the header of internal values, addedAt as a little-endian double, the ids. */
 export const idBatchCodec = (): Codec<IdBatch> =>
   versioned<IdBatch>(
-    VERSION,
+    FORMATS.ids,
     ({ addedAt, ids }) => {
       if (ids.length % ID_BYTES !== 0)
         throw new PipelineError('unencodable', `ids have ${ID_BYTES} bytes each: ${ids.length}`);

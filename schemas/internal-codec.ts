@@ -1,6 +1,5 @@
-import type { Type } from 'avsc';
-import { avroRead, avroWriter } from './avro-codec.js';
 import { PipelineError, asError } from './error.js';
+import type { Format } from './formats.js';
 import type { Codec } from './record.js';
 import { releaseVersion } from './root.js';
 
@@ -9,52 +8,87 @@ import { releaseVersion } from './root.js';
  * minor, patch), then the payload. An older worker that meets a newer format stops and names the release.
  */
 export const HEADER_BYTES = 4;
+/** Of some first versions: theirs alone. */
+const BARE_BYTES = 1;
 
-/** What an older format's payload decodes to, as this version's value. */
-export type Upgrade<V> = (older: unknown, version: number) => V;
+/** What stands before the payload of a value in a format of our own. */
+export interface Header {
+  /** In what is written. */
+  readonly bytes: number;
+  readonly write: (value: Buffer) => void;
+  /**
+   * Where the payload begins, whichever release wrote it.
+   * @throws PipelineError `state_too_new`, which stops the worker and names the writer; `undecodable` without a header
+   */
+  readonly read: (value: Buffer) => number;
+}
 
-const release = (): readonly [number, number, number] => {
-  const [major = 0, minor = 0, patch = 0] = releaseVersion().split(/[.-]/).map(Number);
-  return [major, minor, patch];
-};
+let ours: readonly number[] | null = null;
+/** Major, minor, patch; read once, as each partition makes headers. */
+const release = (): readonly number[] =>
+  (ours ??= releaseVersion()
+    .split(/[.-]/)
+    .slice(0, HEADER_BYTES - 1)
+    .map(Number));
 
-const tooNew = (bytes: Buffer, version: number): PipelineError => {
+const tooNew = (bytes: Buffer, reads: number): PipelineError => {
   const writer = [...bytes.subarray(1, HEADER_BYTES)].join('.');
   return new PipelineError(
     'state_too_new',
-    `this state is in format ${bytes[0] ?? 0}, written by Millrace ${writer}; we read up to format ${version}. ` +
+    `this state is in format ${bytes[0] ?? 0}, written by Millrace ${writer}; we read up to format ${reads}. ` +
       `Run Millrace ${writer} or later`,
   );
 };
 
+/** @param bare up to this version the version's byte stands alone, without the release; default 0: none is so old */
+export const headerOf = ({ writes, reads }: Format, bare = 0): Header => {
+  if (!(Number.isInteger(writes) && writes >= 1 && writes <= reads && reads <= 255))
+    throw new Error(`format versions are 1..255, written ones read too, not ${writes}, ${reads}`);
+  const bytesOf = (version: number): number => (version <= bare ? BARE_BYTES : HEADER_BYTES);
+  const header = Buffer.from([writes, ...release()]).subarray(0, bytesOf(writes));
+  return {
+    bytes: header.length,
+    write: (value) => {
+      header.copy(value);
+    },
+    read: (value) => {
+      const version = value[0] ?? 0;
+      const bytes = bytesOf(version);
+      if (version === 0 || value.length < bytes)
+        throw new PipelineError('undecodable', 'internal state without its header');
+      if (version > reads) throw tooNew(value, reads);
+      return bytes;
+    },
+  };
+};
+
+/** What a payload of another version that is read decodes to, as the value of the one that is written. */
+export type Translate<V> = (other: unknown, version: number) => V;
+
 /** A codec of our own format: `encode` leaves HEADER_BYTES free in front, `decode` is given all bytes. */
 export const versioned = <V>(
-  version: number,
+  format: Format,
   encode: (value: V) => Buffer,
   decode: (bytes: Buffer) => unknown,
-  upgrade: Upgrade<V> | undefined,
+  translate: Translate<V> | undefined,
 ): Codec<V> => {
-  if (!Number.isInteger(version) || version < 1 || version > 255)
-    throw new Error(`a format version is 1..255, not ${version}`);
-  const [major, minor, patch] = release();
+  const header = headerOf(format);
   return {
     encode: (value) => {
       const bytes = encode(value);
-      bytes[0] = version;
-      bytes[1] = major;
-      bytes[2] = minor;
-      bytes[3] = patch;
+      header.write(bytes);
       return bytes;
     },
     decode: (bytes) => {
-      const found = bytes[0];
-      if (found === undefined || bytes.length < HEADER_BYTES)
-        throw new PipelineError('undecodable', 'internal state without its header');
-      if (found > version) throw tooNew(bytes, version);
+      header.read(bytes);
       const value = decode(bytes);
-      if (found === version) return value as V;
-      if (upgrade !== undefined) return upgrade(value, found);
-      throw new PipelineError('defect', `no upgrade from state format ${found} to ${version}`);
+      const version = bytes[0] ?? 0;
+      if (version === format.writes) return value as V;
+      if (translate !== undefined) return translate(value, version);
+      throw new PipelineError(
+        'defect',
+        `state format ${version} is read, and nothing translates it`,
+      );
     },
   };
 };
@@ -69,10 +103,10 @@ const untagged = (_key: string, value: unknown): unknown => {
   return typeof value[BIGINT] === 'string' ? BigInt(value[BIGINT]) : value;
 };
 
-/** State as JSON, with bigints; no Buffers, Dates, Maps or undefined. `version` starts at 1 and grows with each change of V. */
-export const internalJson = <V>(version: number, upgrade?: Upgrade<V>): Codec<V> =>
+/** State as JSON, with bigints; no Buffers, Dates, Maps or undefined. Each change of V is another version. */
+export const internalJson = <V>(format: Format, translate?: Translate<V>): Codec<V> =>
   versioned(
-    version,
+    format,
     (value) => {
       const text = JSON.stringify(value, tagged);
       const bytes = Buffer.allocUnsafe(HEADER_BYTES + Buffer.byteLength(text));
@@ -88,19 +122,5 @@ export const internalJson = <V>(version: number, upgrade?: Upgrade<V>): Codec<V>
         throw new PipelineError('undecodable', `internal state: ${asError(cause).message}`, cause);
       }
     },
-    upgrade,
+    translate,
   );
-
-/**
- * State in Avro. It carries no schema: `version` must grow with every change of the type, and of every record that
- * it embeds.
- */
-export const internalAvro = <V>(version: number, type: Type): Codec<V> => {
-  const name = type.name ?? 'internal state';
-  return versioned<V>(
-    version,
-    avroWriter(type, name, HEADER_BYTES),
-    (bytes) => avroRead(type, name, bytes, HEADER_BYTES, null),
-    undefined,
-  );
-};

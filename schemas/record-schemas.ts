@@ -1,6 +1,6 @@
 import type { Type } from 'avsc';
 import { avscType } from './avsc-types.js';
-import { type AvroNode, type AvroSchema, readAvscFiles, selfContained } from './avsc-files.js';
+import { type AvroNode, readAvscFiles, selfContained } from './avsc-files.js';
 import type { RecordName } from './record-types.js';
 
 /** Records that later ones embed as their first field (the public contract, "Records"). */
@@ -19,8 +19,6 @@ export interface RecordSchemas {
   readonly typeOf: (record: RecordName) => Type;
   /** The record with only some of its fields; a resolver into it skips the rest. */
   readonly projectionOf: (record: RecordName, fields: readonly string[]) => Type;
-  /** A type of a worker's own, which may name our records, e.g. `millrace.MessageRouted`. */
-  readonly typeFor: (schema: AvroSchema) => Type;
 }
 
 export const recordSchemas = (): RecordSchemas => {
@@ -43,6 +41,5 @@ export const recordSchemas = (): RecordSchemas => {
       const kept = node.fields?.filter((field) => fields.includes(field.name)) ?? [];
       return avscType({ ...node, fields: kept }, others, EMBEDDED);
     },
-    typeFor: (schema) => avscType(schema, { ...named }, EMBEDDED),
   };
 };

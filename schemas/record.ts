@@ -30,6 +30,8 @@ export interface Codec<V> {
   readonly encode: (value: V) => Buffer;
   /** @throws PipelineError `not_framed`, `unknown_schema`, `unresolvable_schema`, `undecodable`: dead letters. */
   readonly decode: (bytes: Buffer) => V;
+  /** Where a value holds a registry-framed one inside: that one, whose schema must be known before `decode`. */
+  readonly framed?: (bytes: Buffer) => Buffer;
 }
 
 /** A topic by its full name (prefix included). */

@@ -146,7 +146,6 @@ describe('codecs over the registry', () => {
     if (value === undefined) throw new Error('no sample');
     const bytes = Buffer.from(codec.encode(structuredClone(value)));
     expect(id).not.toBe(bytes.readUInt32BE(1));
-    expect(await registry.idsOf(subjectOf(request.topic))).toContain(id);
     bytes.writeUInt32BE(id, 1);
     await codecs.prepare([bytes]);
     expect(codec.decode(bytes)).toEqual(value);

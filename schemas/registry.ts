@@ -49,8 +49,6 @@ export interface SchemaRegistry {
   /** The id of this very schema under the subject; null where it is not registered there. */
   readonly idOf: (subject: string, schema: string) => Promise<number | null>;
   readonly latest: (subject: string) => Promise<SubjectVersion | null>;
-  /** Ids of all versions of a subject, oldest first; none where it does not exist. */
-  readonly idsOf: (subject: string) => Promise<readonly number[]>;
   /** Against all versions that the subject's level names; a new subject takes anything. */
   readonly check: (subject: string, schema: string) => Promise<Verdict>;
   /** null: the registry says that there is none. */
@@ -219,17 +217,6 @@ export const schemaRegistry = (options: RegistryOptions): SchemaRegistry => {
         version: numberIn(answer, 'version'),
         schema: textIn(answer, 'schema'),
       };
-    },
-    idsOf: async (subject) => {
-      const answer = await ask('GET', `${pathOf(subject)}/versions`);
-      const versions: readonly unknown[] = Array.isArray(answer) ? answer : [];
-      const all = versions.map((version) =>
-        ask('GET', `${pathOf(subject)}/versions/${String(version)}`),
-      );
-      // One deleted meanwhile is none.
-      return (await Promise.all(all))
-        .filter((one) => one !== null)
-        .map((one) => numberIn(one, 'id'));
     },
     check: async (subject, schema) => {
       const path = `/compatibility${pathOf(subject)}/versions?verbose=true`;

@@ -1,7 +1,5 @@
 import { avroCodec, projectionCodec } from './avro-codec.js';
-import type { AvroSchema } from './avsc-files.js';
 import { PipelineError } from './error.js';
-import { internalAvro } from './internal-codec.js';
 import type { Codec } from './record.js';
 import { type RecordSchemas, recordSchemas } from './record-schemas.js';
 import {
@@ -33,19 +31,11 @@ export interface Codecs {
     topic: string,
     fields: readonly F[],
   ) => Codec<Pick<RecordTypes[N], F>>;
-  /** State of a worker's own in Avro; the schema may name our records, e.g. `millrace.MessageRouted`. */
-  readonly internal: <V>(version: number, schema: AvroSchema) => Codec<V>;
   /**
    * Before decoding a batch: fetches writer schemas that are not known yet.
    * @throws PipelineError `registry_unavailable`: wait, then the same batch again.
    */
   readonly prepare: (values: readonly (Buffer | null | undefined)[]) => Promise<void>;
-  /**
-   * Before restoring state that holds framed values inside its own format (claims): fetches every schema that was
-   * ever registered for these topics, as nobody sees such values' ids beforehand and an older release may have
-   * written them. @throws PipelineError `registry_unavailable`.
-   */
-  readonly prepareAll: (topics: readonly string[]) => Promise<void>;
   /** Looks up ids for more topics, e.g. of a channel configured later. Known ones cost nothing. */
   readonly open: (topics: readonly TopicSchema[]) => Promise<void>;
 }
@@ -54,8 +44,6 @@ export interface Codecs {
 export interface SchemaSource {
   /** The id of this very schema under the subject, null where it is not registered there. */
   readonly idOf: (subject: string, schema: string) => Promise<number | null>;
-  /** Ids of all versions of a subject. */
-  readonly idsOf: (subject: string) => Promise<readonly number[]>;
   readonly schemaById: (id: number) => Promise<RegisteredSchema | null>;
 }
 
@@ -79,7 +67,7 @@ const codecsOver = (
   schemas: RecordSchemas,
   writers: WriterSchemas,
   idOf: (record: RecordName, topic: string) => number,
-  { open, prepareAll }: Pick<Codecs, 'open' | 'prepareAll'>,
+  open: Codecs['open'],
 ): Codecs => ({
   of: memoised((record, topic) => {
     const type = schemas.typeOf(record);
@@ -99,9 +87,7 @@ const codecsOver = (
       schemaId: idOf(record, topic),
       writers,
     }),
-  internal: (version, schema) => internalAvro(version, schemas.typeFor(schema)),
   prepare: writers.prepare,
-  prepareAll,
   open,
 });
 
@@ -142,11 +128,7 @@ export const openCodecs = async (
     return id;
   };
   const writers = writerSchemas(source.schemaById);
-  const prepareAll = async (names: readonly string[]): Promise<void> => {
-    const known = await Promise.all(names.map((topic) => source.idsOf(subjectOf(topic))));
-    await writers.prepareIds(known.flat());
-  };
-  return codecsOver(schemas, writers, idOf, { open, prepareAll });
+  return codecsOver(schemas, writers, idOf, open);
 };
 
 /** Codecs without a registry, for tests and the in-memory driver: each record's id is its place in RECORD_NAMES, from 1. */
@@ -158,8 +140,10 @@ export const memoryCodecs = (): Codecs => {
       record === undefined ? null : { kind: 'AVRO', text: schemas.textOf(record), references: [] },
     );
   });
-  return codecsOver(schemas, writers, (record) => RECORD_NAMES.indexOf(record) + 1, {
-    open: () => Promise.resolve(),
-    prepareAll: () => Promise.resolve(),
-  });
+  return codecsOver(
+    schemas,
+    writers,
+    (record) => RECORD_NAMES.indexOf(record) + 1,
+    () => Promise.resolve(),
+  );
 };

@@ -26,8 +26,6 @@ export interface WriterSchemas {
    * @throws PipelineError `registry_unavailable`: wait and try the same batch again; nothing may be skipped.
    */
   readonly prepare: (values: readonly (Buffer | null | undefined)[]) => Promise<void>;
-  /** The same for ids known otherwise. */
-  readonly prepareIds: (ids: readonly number[]) => Promise<void>;
 }
 
 /** How long a 404 is believed: a producer may register its schema just after its first message. */
@@ -94,7 +92,6 @@ export const writerSchemas = (
       const missing = missingIn(values);
       if (missing !== null) await fetchAll([...missing]);
     },
-    prepareIds: (ids) => fetchAll([...new Set(ids)].filter(isMissing)),
   };
 };
 

@@ -4,6 +4,7 @@ import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { postingSlice } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
+import { releaseVersion } from '../schemas/root.js';
 import { LANES, type Lane } from '../schemas/generated/records.js';
 import { schemaRegistry } from '../schemas/registry.js';
 import { openCodecs } from '../schemas/topic-codecs.js';
@@ -46,7 +47,7 @@ import { ReceiptProducer } from './runtime/receipt-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
-import { type TopicSpec, maxBytes, topicSchemas, topicTable } from './topic-table.js';
+import { maxBytes, topicSchemas, topicTable } from './topic-table.js';
 import { typedTopics } from './topics.js';
 
 /** Stages that a worker runs: docs/architecture.md says what each group holds. */
@@ -92,6 +93,7 @@ export const runWorker = async (options: RunOptions): Promise<void> => {
   const health = new Health();
   const metrics = new WorkerMetrics();
   metrics.absences(() => health.absences);
+  metrics.release(releaseVersion());
   const healthPort = await health.listen(environment.worker.healthPort, metrics.registry);
   const closers: (() => Promise<unknown>)[] = [() => health.close()];
   try {
@@ -175,10 +177,6 @@ const assemble = async (
     }),
   );
   await patiently(() => codecs.open(topicSchemas(table)));
-  // Claims hold whole routed records; an older release may have written them.
-  if (groups.has('send') || groups.has('settle')) {
-    await patiently(() => codecs.prepareAll(routedTopics(table)));
-  }
   const topics = typedTopics({ prefix, codecs, ...wired });
 
   const worker = new Worker({
@@ -400,9 +398,6 @@ const assemble = async (
   options.onReady?.({ healthPort, callbackPort });
   if (!options.signal.aborted) await worker.run();
 };
-
-const routedTopics = (table: readonly TopicSpec[]): string[] =>
-  table.filter(({ record }) => record === 'MessageRouted').map(({ name }) => name);
 
 const waitFor = async <T>(
   attempt: () => Promise<T>,

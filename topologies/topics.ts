@@ -12,6 +12,7 @@ import { waitingCodec } from '../processors/unknown/waiting-codec.js';
 import type { WindowPartials } from '../processors/windows/partials.js';
 import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
+import { FORMATS } from '../schemas/formats.js';
 import { LANES, type Lane, type MessageRouted } from '../schemas/generated/records.js';
 import { idBatchCodec } from '../schemas/id-batch.js';
 import { internalJson } from '../schemas/internal-codec.js';
@@ -96,7 +97,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
       /** When what is parked comes back. */
       schedule: {
         name: names.internal.schedule(of),
-        codec: internalJson<Entry>(1),
+        codec: internalJson<Entry>(FORMATS.schedules),
       } satisfies Topic<Entry>,
       claims: {
         name: names.internal.claims(of),
@@ -164,7 +165,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     } satisfies Topic<MergeState>,
     breakerScopes: {
       name: names.internal.breakerScopes,
-      codec: internalJson<ScopeState>(1),
+      codec: internalJson<ScopeState>(FORMATS.breakerScopes),
     } satisfies Topic<ScopeState>,
     /** Whole records of unknown attempts; the runtime writes null, a tombstone, without the codec. */
     unknown: { name: names.internal.unknown, codec: unknownCodec } satisfies Topic<MessageRouted>,

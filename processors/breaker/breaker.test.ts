@@ -16,7 +16,10 @@ import { REBUILT_HEADERS } from '../windows/rebuilt.js';
 import { breaker } from './breaker.js';
 import type { ScopeState } from './scope.js';
 
-const topic = <V>(name: string): Topic<V> => ({ name, codec: internalJson<V>(1) });
+const topic = <V>(name: string): Topic<V> => ({
+  name,
+  codec: internalJson<V>({ writes: 1, reads: 1 }),
+});
 
 const windows = topic<ChannelWindow>('windows');
 const levels = topic<BreakerLevel>('levels');

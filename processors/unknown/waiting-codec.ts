@@ -1,34 +1,40 @@
-import { PipelineError } from '../../schemas/error.js';
+import { FORMATS, type Format } from '../../schemas/formats.js';
 import type { MessageRouted } from '../../schemas/generated/records.js';
+import { headerOf } from '../../schemas/internal-codec.js';
 import type { Codec } from '../../schemas/record.js';
 import type { Waiting } from './contract.js';
 
-/** First byte of every value; an older worker that meets a newer one stops. */
-const VERSION = 1;
-/** Version, heldAt, nextAt, asked. */
-const HEAD_BYTES = 1 + 8 + 8 + 4;
+/** In version 1 the version's byte stands alone before the fields; in 2 the header of all internal values does. */
+const BARE = 1;
+/** heldAt, nextAt, asked. */
+const FIELDS_BYTES = 8 + 8 + 4;
 
-/** Held attempts as they lie in their changelog: a fixed head, then the routed record in its own codec. */
-export const waitingCodec = (routed: Codec<MessageRouted>): Codec<Waiting> => ({
-  encode: (waiting) => {
-    const head = Buffer.alloc(HEAD_BYTES);
-    head[0] = VERSION;
-    head.writeDoubleLE(waiting.heldAt, 1);
-    head.writeDoubleLE(waiting.nextAt, 9);
-    head.writeUInt32LE(waiting.asked, 17);
-    return Buffer.concat([head, routed.encode(waiting.routed)]);
-  },
-  decode: (bytes) => {
-    if (bytes[0] !== VERSION)
-      throw new PipelineError(
-        'state_too_new',
-        `a held attempt has format ${String(bytes[0])}, this release knows ${String(VERSION)}: run the newer release`,
-      );
-    return {
-      heldAt: bytes.readDoubleLE(1),
-      nextAt: bytes.readDoubleLE(9),
-      asked: bytes.readUInt32LE(17),
-      routed: routed.decode(bytes.subarray(HEAD_BYTES)),
-    };
-  },
-});
+/** Held attempts as they lie in their changelog: fixed fields, then the routed record in its own codec. */
+export const waitingCodec = (
+  routed: Codec<MessageRouted>,
+  format: Format = FORMATS.heldAttempts,
+): Codec<Waiting> => {
+  const header = headerOf(format, BARE);
+  const routedIn = (bytes: Buffer): Buffer => bytes.subarray(header.read(bytes) + FIELDS_BYTES);
+  return {
+    encode: (waiting) => {
+      const at = header.bytes;
+      const head = Buffer.alloc(at + FIELDS_BYTES);
+      header.write(head);
+      head.writeDoubleLE(waiting.heldAt, at);
+      head.writeDoubleLE(waiting.nextAt, at + 8);
+      head.writeUInt32LE(waiting.asked, at + 16);
+      return Buffer.concat([head, routed.encode(waiting.routed)]);
+    },
+    decode: (bytes) => {
+      const at = header.read(bytes);
+      return {
+        heldAt: bytes.readDoubleLE(at),
+        nextAt: bytes.readDoubleLE(at + 8),
+        asked: bytes.readUInt32LE(at + 16),
+        routed: routed.decode(routedIn(bytes)),
+      };
+    },
+    framed: routedIn,
+  };
+};

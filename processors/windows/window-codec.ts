@@ -1,13 +1,11 @@
 import type { Codec } from '../../schemas/record.js';
+import { FORMATS } from '../../schemas/formats.js';
 import { internalJson } from '../../schemas/internal-codec.js';
 import { openCounts, packCounts } from './counts.js';
 import type { MergeState } from './merge-state.js';
 import type { Partial, WindowPartial } from './partial.js';
 import { packSketch } from './sketch.js';
 import type { SourceState } from './source-state.js';
-
-/** Of internal.windows.partials, .open and .merging; grows with each change of what lies there. */
-const FORMAT = 1;
 
 /** A partial with its numbers as text: it is written in nearly every transaction, and JSON made it cost 100 µs. */
 interface Packed extends Omit<Partial, 'is' | 'counts'> {
@@ -24,7 +22,7 @@ const pack = (partial: Partial): Packed => ({
 });
 
 const packing = <V extends { readonly is: string }>(): Codec<V | Partial> => {
-  const json = internalJson<V | Packed>(FORMAT);
+  const json = internalJson<V | Packed>(FORMATS.windows);
   const isPartial = (value: V | Partial): value is Partial => value.is === 'partial';
   const isPacked = (value: V | Packed): value is Packed => value.is === 'packed';
   return {

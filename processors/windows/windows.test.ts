@@ -20,7 +20,10 @@ import type { WindowPartial } from './partial.js';
 import { type WindowPartials, windowPartials } from './partials.js';
 import { mergingCodec, openCodec, partialsCodec } from './window-codec.js';
 
-const topic = <V>(name: string): Topic<V> => ({ name, codec: internalJson<V>(1) });
+const topic = <V>(name: string): Topic<V> => ({
+  name,
+  codec: internalJson<V>({ writes: 1, reads: 1 }),
+});
 
 const PARTITIONS = 3;
 const LENGTH_MS = 10_000;

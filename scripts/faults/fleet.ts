@@ -6,6 +6,7 @@ import { partitionId } from '../../topologies/runtime/raw-record.js';
 import type { Variables } from '../installation/installation.js';
 import { type Ending, WorkerProcess, isReady } from '../installation/worker-process.js';
 import { freePort } from '../installation/free-port.js';
+import { type Build, thisBuild } from './builds.js';
 import { FAULT_LANES } from './installation.js';
 
 const READY_MS = 90_000;
@@ -27,6 +28,8 @@ export class Fleet {
   private readonly variables: Variables;
   private readonly folder: string;
   private starts = 0;
+  /** What workers are started from, from now on; those that run stay what they are. */
+  build: Build = thisBuild();
   /** Endings that nobody here asked for, with their last words. */
   readonly surprises: string[] = [];
 
@@ -56,6 +59,14 @@ export class Fleet {
     const worker = this.places.get(slot)?.worker;
     if (worker?.alive !== true) return [];
     return (await worker.owned('intake.')).map(partitionId);
+  }
+
+  /** Which release the slot's worker says that it is; null: none runs there. */
+  async release(slot: number): Promise<string | null> {
+    const worker = this.places.get(slot)?.worker;
+    if (worker?.alive !== true) return null;
+    const [labels = ''] = (await worker.metric('millrace_release_info')).keys();
+    return /^release="([^"]*)"$/.exec(labels)?.[1] ?? null;
   }
 
   /** Starts a worker in the slot and waits until it is ready. */
@@ -192,6 +203,8 @@ export class Fleet {
         CRASH_AT: `@${this.crashFile(slot)}`,
       },
       ['--slot', String(slot), '--lanes', FAULT_LANES.join(',')],
+      'normal',
+      this.build.millrace,
     );
     this.places.set(slot, { slot, callbackPort, worker, still: false });
     return worker;

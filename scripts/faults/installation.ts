@@ -27,6 +27,8 @@ const isUsed = ({ name }: TopicSpec): boolean =>
 /** What a run's workers work on. */
 export interface FaultInstallation extends Installation {
   readonly config: BusinessConfig;
+  /** Folder of that configuration. */
+  readonly dir: string;
   readonly table: readonly TopicSpec[];
 }
 
@@ -62,5 +64,5 @@ export const installFaults = async (options: {
   const unused = all.filter((spec) => !isUsed(spec)).map(({ name }) => name);
   await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: unused, timeout: DELETED_MS }));
   await installation.codecs.open(topicSchemas(table));
-  return { ...installation, config, table };
+  return { ...installation, config, dir: to, table };
 };

@@ -16,7 +16,7 @@ test('the same seed gives the same faults, with the same dice, in the same order
 });
 
 test('every kind comes once before any comes twice', () => {
-  const sizes = [['crash', 'rebalance'], ['broker', 'network'], ['dependency']].map(
+  const sizes = [['crash', 'rebalance', 'upgrade'], ['broker', 'network'], ['dependency']].map(
     (families) => KINDS.filter(({ family }) => families.includes(family)).length,
   );
   const seen = plan(3, KINDS).flatMap((track, index) =>
@@ -28,4 +28,16 @@ test('every kind comes once before any comes twice', () => {
 test('every family has faults, and names tell all kinds apart', () => {
   expect(new Set(KINDS.map(({ family }) => family))).toEqual(new Set(FAMILIES));
   expect(new Set(KINDS.map(({ name }) => name)).size).toBe(KINDS.length);
+});
+
+test('a rollback comes behind its upgrade, in every round and with every seed', () => {
+  const workers = KINDS.filter(({ family }) => ['crash', 'rebalance', 'upgrade'].includes(family));
+  for (let seed = 1; seed <= 50; seed += 1) {
+    const [track] = plan(seed, workers);
+    for (let round = 0; round < 3; round += 1) {
+      const names = workers.map(() => track?.next().kind.name);
+      expect(names.indexOf('upgrade')).toBeGreaterThanOrEqual(0);
+      expect(names.indexOf('rollback')).toBeGreaterThan(names.indexOf('upgrade'));
+    }
+  }
 });

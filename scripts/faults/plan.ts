@@ -4,11 +4,13 @@ import { CRASHES } from './kinds/crash.js';
 import { DEPENDENCIES } from './kinds/dependency.js';
 import { NETWORK } from './kinds/network.js';
 import { REBALANCES } from './kinds/rebalance.js';
+import { UPGRADES } from './kinds/upgrade.js';
 import type { Family, FaultKind } from './scene.js';
 
 export const KINDS: readonly FaultKind[] = [
   ...CRASHES,
   ...REBALANCES,
+  ...UPGRADES,
   ...BROKERS,
   ...NETWORK,
   ...DEPENDENCIES,
@@ -16,7 +18,7 @@ export const KINDS: readonly FaultKind[] = [
 
 /** Faults that go on beside each other: of the workers, of Kafka, of everything else. */
 const TRACKS: readonly (readonly Family[])[] = [
-  ['crash', 'rebalance'],
+  ['crash', 'rebalance', 'upgrade'],
   ['broker', 'network'],
   ['dependency'],
 ];
@@ -40,7 +42,8 @@ export interface Track {
 const STRIDE = 1_000_003;
 
 /**
- * The faults of each track, without end: all kinds once in a seeded order, then all again in another.
+ * The faults of each track, without end: all kinds once in a seeded order, then all again in another;
+ * what undoes another kind comes behind it.
  * The same seed and kinds give the same faults in the same order.
  */
 export const plan = (seed: number, kinds: readonly FaultKind[]): readonly Track[] =>
@@ -55,7 +58,7 @@ const track = (seed: number, index: number, kinds: readonly FaultKind[]): Track 
   let number = 0;
   return {
     next: () => {
-      if (left.length === 0) left.push(...shuffled(dice, kinds));
+      if (left.length === 0) left.push(...inOrder(shuffled(dice, kinds)));
       const [kind] = left.splice(0, 1);
       if (kind === undefined) throw new Error('a track without faults');
       number += 1;
@@ -72,5 +75,16 @@ const shuffled = <T>(random: Random, list: readonly T[]): readonly T[] => {
   const left = [...list];
   const order: T[] = [];
   while (left.length > 0) order.push(...left.splice(random.int(left.length), 1));
+  return order;
+};
+
+/** A kind that undoes a later one changes places with it. */
+const inOrder = (kinds: readonly FaultKind[]): readonly FaultKind[] => {
+  const order = [...kinds];
+  for (const kind of kinds) {
+    const at = order.indexOf(kind);
+    const undone = order.findIndex(({ name }) => name === kind.after);
+    if (undone > at) order.splice(at, 1, ...order.splice(undone, 1, kind));
+  }
   return order;
 };

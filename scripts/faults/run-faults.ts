@@ -149,6 +149,7 @@ const onServices = async (
     fleet,
     slots: SLOTS,
     installation,
+    folder,
     witness,
     simulator,
     endpoints: [`sms-${installation.id}`, `webhook/globex-${installation.id}`],

@@ -5,7 +5,14 @@ import type { Fleet } from './fleet.js';
 import type { OwnServices } from './services.js';
 import type { Witness } from './witness.js';
 
-export const FAMILIES = ['crash', 'rebalance', 'broker', 'network', 'dependency'] as const;
+export const FAMILIES = [
+  'crash',
+  'rebalance',
+  'upgrade',
+  'broker',
+  'network',
+  'dependency',
+] as const;
 export type Family = (typeof FAMILIES)[number];
 
 /** What faults are made in. */
@@ -14,6 +21,8 @@ export interface Scene {
   /** Slots of the workers that run when nothing is broken. */
   readonly slots: readonly number[];
   readonly installation: FaultInstallation;
+  /** Of this run, for files of its own. */
+  readonly folder: string;
   readonly witness: Witness;
   readonly simulator: DemoSimulator;
   /** The carriers' endpoints of this run. */
@@ -31,6 +40,8 @@ export interface FaultKind {
   readonly family: Family;
   /** It breaks what only the harness's own cluster may lose. */
   readonly needsOwnServices: boolean;
+  /** It undoes the kind of this name, which comes before it whenever all kinds come once. */
+  readonly after?: string;
   /**
    * Breaks something, leaves it broken for a while, mends it.
    * @returns what was done; null: it could not be brought about (counted apart)

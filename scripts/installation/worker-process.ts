@@ -65,14 +65,18 @@ export class WorkerProcess {
     }
   }
 
-  /** Started, and not waited for: it may have to wait for a dependency itself. */
+  /**
+   * Started, and not waited for: it may have to wait for a dependency itself.
+   * @param millrace the command's file, of this build unless another's is given
+   */
   static async launch(
     variables: Variables,
     options: readonly string[],
     priority: Priority = 'normal',
+    millrace: string = MILLRACE,
   ): Promise<WorkerProcess> {
     const port = await freePort();
-    const command = [process.execPath, ...nodeArguments(variables), MILLRACE, 'run', ...options];
+    const command = [process.execPath, ...nodeArguments(variables), millrace, 'run', ...options];
     const [program = '', ...rest] = priority === 'low' ? ['nice', '-n', '10', ...command] : command;
     const child = spawn(program, rest, {
       env: { ...variables, HEALTH_PORT: port.toString() },

@@ -42,7 +42,10 @@ const byKey = (windows: readonly ChannelWindow[]) =>
   new Map(windows.map((window) => [keyOf(window), window]));
 
 test('what the live stages wrote is what is derived again, whatever partition and order it came in', async () => {
-  const topic = <V>(name: string): Topic<V> => ({ name, codec: internalJson<V>(1) });
+  const topic = <V>(name: string): Topic<V> => ({
+    name,
+    codec: internalJson<V>({ writes: 1, reads: 1 }),
+  });
   const [feedback, windows] = [
     topic<DeliveryFeedback>('feedback'),
     topic<ChannelWindow>('windows'),

@@ -55,19 +55,21 @@ const WITHOUT_DIR = ['transactions abort'];
 
 /**
  * A runbook's commands as an operator types them, one after another, whatever they end with; `millrace` is this
- * checkout's, with the folder of configuration that CONFIG names. Its exit code is the last command's.
+ * checkout's unless another is given, with the folder of configuration that CONFIG names. Its exit code is the last
+ * command's.
  */
 export const typed = (
   runbook: string,
   name: string,
   env: Readonly<Record<string, string | undefined>>,
+  millrace: string = MILLRACE,
 ): Promise<Ended> =>
   shell(
     `set -u
 millrace() {
   case "$1 \${2-}" in
-    ${WITHOUT_DIR.map((command) => `'${command}'`).join(' | ')}) '${process.execPath}' '${MILLRACE}' "$@" ;;
-    *) '${process.execPath}' '${MILLRACE}' "$@" --dir "$CONFIG" ;;
+    ${WITHOUT_DIR.map((command) => `'${command}'`).join(' | ')}) '${process.execPath}' '${millrace}' "$@" ;;
+    *) '${process.execPath}' '${millrace}' "$@" --dir "$CONFIG" ;;
   esac
 }
 ${block(`docs/operators/${runbook}.md`, name)}`,

@@ -9,6 +9,7 @@ test('series are named by what is wired, so that no message, user or address can
   task.transaction('committed', 20, 12);
   task.inFlight(3);
   metrics.ofSink('settle').written(5, 2);
+  metrics.release('1.2.3');
   metrics.absences(() => [{ dependency: 'redis', state: 'degraded', seconds: 2.5 }]);
   await metrics.registry.metrics();
   const text = await metrics.registry.metrics();
@@ -18,6 +19,7 @@ test('series are named by what is wired, so that no message, user or address can
   expect(text).toContain(
     'millrace_lag_records{task="intake.p0",topic="ingest.p0",partition="3"} 17',
   );
+  expect(text).toContain('millrace_release_info{release="1.2.3"} 1');
   expect(text).toContain('millrace_transactions_total{task="intake.p0",outcome="committed"} 1');
   const labels = new Set([...text.matchAll(/[{,]([a-z_]+)="/g)].map(([, label]) => label));
   const allowed = [
@@ -27,6 +29,7 @@ test('series are named by what is wired, so that no message, user or address can
     'code',
     'event',
     'outcome',
+    'release',
     'sink',
     'provider',
     'result',

@@ -127,6 +127,18 @@ export class WorkerMetrics {
     };
   }
 
+  /** Which release this is: while one is rolled out, workers of two run side by side. */
+  release(version: string): void {
+    new Gauge({
+      name: 'millrace_release_info',
+      help: 'Always 1; the label says which release this worker is.',
+      labelNames: ['release'] as const,
+      registers: [this.registry],
+    })
+      .labels(version)
+      .set(1);
+  }
+
   /** Lag to the stable offset, read when scraped. */
   lag(
     read: () => readonly {

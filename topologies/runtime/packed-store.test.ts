@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Codec } from '../../schemas/record.js';
+import { blockCodec } from './block-codec.js';
 import { PackedStore } from './packed-store.js';
 
 const codec: Codec<unknown> = {
@@ -24,12 +25,19 @@ class Changelog {
     );
   }
 
-  restore(): PackedStore<unknown> {
-    const store = new PackedStore<unknown>();
+  restore(blocks = blockCodec()): PackedStore<unknown> {
+    const store = new PackedStore<unknown>(blocks);
     const restoring = store.restoring(codec);
     for (const { key, value } of this.records) restoring.take(key, value);
     restoring.done();
     return store;
+  }
+
+  /** Of the blocks that were ever written. */
+  get versions(): readonly (number | undefined)[] {
+    return this.records.flatMap(({ key, value }) =>
+      key.startsWith('b') && value !== null ? [value[0]] : [],
+    );
   }
 
   get keys(): readonly string[] {
@@ -143,11 +151,38 @@ test('single entries of a release before blocks are read, and removed under thei
   expect(sorted(changelog.restore().entries())).toEqual([['topic/0/8', 'older']]);
 });
 
-test('a block of a newer release stops an older worker instead of being misread', () => {
-  const store = new PackedStore<unknown>();
+test('an upgrade and a rollback in the midst of it: each release reads, and removes from, the blocks of the other', () => {
+  const releases = [
+    { writes: 2, reads: 3 },
+    { writes: 3, reads: 3 },
+  ].map((format) => blockCodec(format));
+  const changelog = new Changelog();
+  let store = new PackedStore<unknown>();
+  const goOn = (release: 0 | 1, changes: Readonly<Record<string, string | null>>) => {
+    store = changelog.restore(releases[release]);
+    for (const [key, value] of Object.entries(changes)) store.put(key, value);
+    changelog.append([...store.changelog(codec)]);
+    store.apply();
+  };
+  goOn(0, { a: 'old', b: 'old' });
+  goOn(1, { a: null, c: 'new', d: 'new' });
+  goOn(0, { c: null, e: 'old' });
+  const left = [
+    ['b', 'old'],
+    ['d', 'new'],
+    ['e', 'old'],
+  ];
+  for (const release of releases)
+    expect(sorted(changelog.restore(release).entries())).toEqual(left);
+  expect(changelog.versions).toEqual([2, 3, 2]);
+  goOn(1, { b: null, d: null, e: null });
+  expect(changelog.restore(releases[0]).size).toBe(0);
+});
+
+test('a block of a newer format stops an older worker instead of being misread', () => {
+  const store = new PackedStore<unknown>(blockCodec({ writes: 4, reads: 4 }));
   store.put('a', 1);
   const [record] = [...store.changelog(codec)];
-  record?.value?.writeUInt8(3, 0);
   const restoring = new PackedStore<unknown>().restoring(codec);
   restoring.take(record?.key ?? '', record?.value ?? null);
   expect(() => {

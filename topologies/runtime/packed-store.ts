@@ -1,7 +1,7 @@
 import { PipelineError } from '../../schemas/error.js';
 import type { Codec } from '../../schemas/record.js';
-import { type BlockEntry, decodeBlock, encodeBlock, entryBytes } from './block-codec.js';
-import { type ChangelogEntry, type Restoring, StagedStore } from './state-store.js';
+import { type BlockEntry, blockCodec, entryBytes } from './block-codec.js';
+import { type ChangelogEntry, type Restoring, StagedStore, framedIn } from './state-store.js';
 
 /** A block is closed beyond this, so that a batch of large entries stays below its topic's max.message.bytes. */
 const BLOCK_BYTES = 256 * 1024;
@@ -11,7 +11,7 @@ interface Block {
   /** Of its record: `b<number>`, or the entry's own key where a release before blocks wrote it. */
   readonly key: string;
   readonly size: number;
-  /** One bit an entry: it is gone. Null: none is. */
+  /** One bit an entry: it is gone. Null: none is. Its record is part of the block, in whose version it is. */
   gone: Buffer | null;
   left: number;
 }
@@ -42,6 +42,12 @@ export class PackedStore<V> extends StagedStore<V> {
   private readonly places = new Map<string, Place>();
   private nextNumber = 0;
   private plan: Plan | null = null;
+  private readonly blocks: Codec<readonly BlockEntry[]>;
+
+  constructor(blocks: Codec<readonly BlockEntry[]> = blockCodec()) {
+    super();
+    this.blocks = blocks;
+  }
 
   override *changelog(codec: Codec<unknown>): Generator<ChangelogEntry> {
     const added = new Map<string, Place>();
@@ -57,7 +63,7 @@ export class PackedStore<V> extends StagedStore<V> {
         left: entries.length,
       };
       entries.forEach(({ key }, index) => added.set(key, { block, index }));
-      const value = encodeBlock(entries);
+      const value = this.blocks.encode(entries);
       next += 1;
       entries = [];
       bytes = 0;
@@ -114,7 +120,7 @@ export class PackedStore<V> extends StagedStore<V> {
     const read = (): readonly (BlockEntry & Place)[] =>
       (decoded ??= [...latest].flatMap(([key, value]) => {
         if (GONE_KEY.test(key)) return [];
-        const entries = BLOCK_KEY.test(key) ? decodeBlock(value) : [{ key, value }];
+        const entries = BLOCK_KEY.test(key) ? this.blocks.decode(value) : [{ key, value }];
         const gone = latest.get(`g${key.slice(1)}`) ?? null;
         const block: Block = { key, size: entries.length, gone, left: 0 };
         const left = entries.flatMap((entry, index) =>
@@ -131,7 +137,7 @@ export class PackedStore<V> extends StagedStore<V> {
         if (value === null) latest.delete(key);
         else latest.set(key, value);
       },
-      values: () => read().map(({ value }) => value),
+      values: () => read().map(({ value }) => framedIn(codec, value)),
       done: () => {
         const entries = read();
         this.plan = null;

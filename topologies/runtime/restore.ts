@@ -53,7 +53,7 @@ export const restoreShards = async (
         if (own !== null) restoring.take(own, value);
       }
     });
-    // An older release may have written it: its schemas first.
+    // Another release may have written it, a newer one too while it is rolled out: its schemas first.
     await prepare(stores.flatMap(({ restoring }) => restoring.values()));
     for (const { restoring } of stores) restoring.done();
   }

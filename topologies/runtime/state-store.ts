@@ -12,7 +12,7 @@ export interface ChangelogEntry {
 export interface Restoring {
   /** Every entry of its own, oldest first. */
   readonly take: (key: string, value: Buffer | null) => void;
-  /** What `done` will decode: an older release may have written it, so its schemas are fetched first. */
+  /** What in `done`'s values may be registry-framed: another release may have written it, so its schemas are fetched first. */
   readonly values: () => readonly Buffer[];
   /** Replaces everything, staged changes too, by what the changelog says. */
   readonly done: () => void;
@@ -87,7 +87,7 @@ export class StagedStore<V> implements StateStore<V>, Store {
         if (value === null) latest.delete(key);
         else latest.set(key, value);
       },
-      values: () => [...latest.values()],
+      values: () => [...latest.values()].map((value) => framedIn(codec, value)),
       done: () => {
         this.restore(new Map([...latest].map(([key, value]) => [key, codec.decode(value) as V])));
       },
@@ -104,3 +104,7 @@ export class StagedStore<V> implements StateStore<V>, Store {
     return this.committed.size;
   }
 }
+
+/** The part of a state value that has a schema in the registry, if any. */
+export const framedIn = ({ framed }: Codec<unknown>, value: Buffer): Buffer =>
+  framed === undefined ? value : framed(value);

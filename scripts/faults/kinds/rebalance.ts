@@ -1,4 +1,4 @@
-import { type FaultKind, between, pause } from '../scene.js';
+import { type FaultKind, type Scene, between, pause } from '../scene.js';
 
 /** The session of a group's member ends after 6 s (DEFAULT_TIMING): what wakes up later is a zombie. */
 const ZOMBIE_MS = { least: 7_500, most: 11_000 } as const;
@@ -20,17 +20,21 @@ const standStill = (name: string, forMs: typeof ZOMBIE_MS | typeof SHORT_MS): Fa
   },
 });
 
-/** One after the other, as a deployment does. */
+/** Told to stop, and started again once it has, as a deployment does. */
+export const restart = async ({ fleet, complain }: Scene, slot: number): Promise<void> => {
+  const well = await fleet.stop(slot);
+  if (!well) complain(`the worker of slot ${slot} did not end with 0 when it was told to end`);
+  await fleet.start(slot);
+};
+
+/** One after the other. */
 const rollingRestart: FaultKind = {
   name: 'rolling restart',
   family: 'rebalance',
   needsOwnServices: false,
-  inject: async ({ fleet, slots, complain }) => {
-    for (const slot of slots) {
-      const well = await fleet.stop(slot);
-      if (!well) complain(`the worker of slot ${slot} did not end with 0 when it was told to end`);
-      await fleet.start(slot);
-    }
+  inject: async (scene) => {
+    const { slots } = scene;
+    for (const slot of slots) await restart(scene, slot);
     return `slots ${slots.join(', ')}`;
   },
 };

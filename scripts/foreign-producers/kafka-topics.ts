@@ -109,6 +109,8 @@ export const writeInTransactions = async (
       producer.commitTransaction(20_000, done);
     });
   } finally {
+    // The timer first: node-rdkafka would poll what is being destroyed.
+    producer.setPollInterval(0);
     await new Promise((resolve) => producer.disconnect(resolve));
   }
 };

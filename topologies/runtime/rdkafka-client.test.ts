@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { readEnvironment } from '../config.js';
+import { rdkafkaConnection } from '../kafka-connection.js';
 import { ConsumerClient, ProducerClient } from './rdkafka-client.js';
 
 const nowhere = { 'metadata.broker.list': '127.0.0.1:1' };
@@ -30,4 +32,27 @@ test('a producer with a call that was not answered is not destroyed before it is
   answer();
   await producer.disconnect(1_000);
   expect(destroyed).toBe(2);
+});
+
+test('nothing polls a producer while it is destroyed: that ends the process by a signal', async () => {
+  const { kafka } = readEnvironment(process.env, ['kafka']);
+  const producer = new ProducerClient({ ...rdkafkaConnection(kafka), dr_cb: true });
+  await producer.connect(10_000);
+  const { native } = producer;
+  native.setPollInterval(1);
+  const disconnect = native.disconnect.bind(native);
+  let destroying = false;
+  let polls = 0;
+  Object.assign(native, {
+    poll: () => {
+      if (destroying) polls += 1;
+    },
+    disconnect: (timeoutMs: number, done: () => void) => {
+      destroying = true;
+      disconnect(timeoutMs, done);
+    },
+  });
+  await producer.disconnect(10_000);
+  expect(destroying).toBe(true);
+  expect(polls).toBe(0);
 });

@@ -201,6 +201,20 @@ export class ConsumerClient {
   }
 }
 
+/**
+ * Flushes, and destroys the client. node-rdkafka polls on a timer without its lock, also while another thread destroys
+ * what is polled: a process then ends by SIGABRT ("pure virtual method called") or SIGSEGV. So the timer stops first;
+ * flushing serves delivery reports by itself.
+ */
+export const destroyProducer = (
+  native: Producer,
+  deadlineMs: number,
+  done: Callback<unknown>,
+): void => {
+  native.setPollInterval(0);
+  native.disconnect(deadlineMs, done);
+};
+
 type WrittenHeader = Readonly<Record<string, string>>;
 
 /**
@@ -352,7 +366,9 @@ export class ProducerClient {
   async disconnect(deadlineMs: number): Promise<void> {
     if (!this.native.isConnected()) return;
     await settled<unknown>('disconnect', deadlineMs + 1_000, (done) => {
-      void Promise.all(this.open).then(() => this.native.disconnect(deadlineMs, done));
+      void Promise.all(this.open).then(() => {
+        destroyProducer(this.native, deadlineMs, done);
+      });
     }).catch(() => undefined);
   }
 

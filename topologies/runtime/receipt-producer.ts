@@ -2,7 +2,7 @@ import rdkafka from 'node-rdkafka';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { ProviderReceipt } from '../../schemas/generated/records.js';
 import type { Topic } from '../../schemas/record.js';
-import { type ClientSettings, settled } from './rdkafka-client.js';
+import { type ClientSettings, destroyProducer, settled } from './rdkafka-client.js';
 
 const DEADLINE_MS = 10_000;
 
@@ -114,7 +114,7 @@ export class ReceiptProducer {
 
   async close(): Promise<void> {
     await settled<unknown>('disconnect', DEADLINE_MS, (done) => {
-      this.native.disconnect(done);
+      destroyProducer(this.native, DEADLINE_MS, done);
     }).catch(() => undefined);
   }
 }

@@ -88,6 +88,8 @@ const places = await Promise.all(
   ),
 );
 for (const place of places) console.log(JSON.stringify(place));
+// The timer first: node-rdkafka would poll what is being destroyed.
+producer.setPollInterval(0);
 await new Promise((resolve) => {
   producer.disconnect(resolve);
 });

@@ -7,6 +7,7 @@ import { failover } from './failover.js';
 import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
+import { ledgerBench } from './ledger.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
 import { replayBench } from './replay.js';
 
@@ -117,6 +118,15 @@ const failoverCommand = new Command('failover')
     print('failover', { ours: await failover(options, say) }, options);
   });
 
+const ledgerCommand = new Command('ledger')
+  .description('Reserve and post in sets of 500, on one account and on a thousand')
+  .option('--rows <n>', 'of the tables that have grown', integer(0, 100_000_000), 10_000_000)
+  .option('--rounds <n>', 'medians of so many', integer(1, 100), 5)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { rows: number; rounds: number }) => {
+    print('ledger', await ledgerBench(options, say), options);
+  });
+
 const program = new Command('bench')
   .description(
     'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
@@ -126,7 +136,8 @@ const program = new Command('bench')
   .addCommand(lanesCommand)
   .addCommand(dedupeRestoreCommand)
   .addCommand(replayCommand)
-  .addCommand(failoverCommand);
+  .addCommand(failoverCommand)
+  .addCommand(ledgerCommand);
 
 try {
   await program.parseAsync();

@@ -16,13 +16,22 @@ export const KINDS: readonly FaultKind[] = [
   ...DEPENDENCIES,
 ];
 
-/** Faults that go on beside each other: of the workers, of Kafka, of everything else. */
-const TRACKS: readonly (readonly Family[])[] = [
-  ['crash', 'rebalance', 'upgrade'],
-  ['broker', 'network'],
-  ['dependency'],
-];
-const NAMES = ['a', 'b', 'c'] as const;
+const some =
+  (...families: readonly Family[]) =>
+  ({ family }: FaultKind): boolean =>
+    families.includes(family);
+
+/** Faults that go on beside each other. */
+const TRACKS = [
+  { name: 'a', of: 'workers', takes: some('crash', 'rebalance', 'upgrade') },
+  { name: 'b', of: 'Kafka', takes: some('broker', 'network') },
+  {
+    name: 'c',
+    of: 'stores and registry',
+    takes: (kind: FaultKind) => some('dependency')(kind) && kind.carriersOnly !== true,
+  },
+  { name: 'd', of: 'carriers', takes: (kind: FaultKind) => kind.carriersOnly === true },
+] as const;
 
 /** One fault to come. */
 export interface PlannedFault {
@@ -47,12 +56,12 @@ const STRIDE = 1_000_003;
  * The same seed and kinds give the same faults in the same order.
  */
 export const plan = (seed: number, kinds: readonly FaultKind[]): readonly Track[] =>
-  TRACKS.map((families) => kinds.filter(({ family }) => families.includes(family))).flatMap(
-    (some, index) => (some.length === 0 ? [] : [track(seed, index, some)]),
-  );
+  TRACKS.flatMap(({ name, takes }, index) => {
+    const its = kinds.filter(takes);
+    return its.length === 0 ? [] : [track(seed, index, name, its)];
+  });
 
-const track = (seed: number, index: number, kinds: readonly FaultKind[]): Track => {
-  const name = NAMES[index] ?? '';
+const track = (seed: number, index: number, name: string, kinds: readonly FaultKind[]): Track => {
   const dice = seeded(seed * STRIDE + index);
   const left: FaultKind[] = [];
   let number = 0;

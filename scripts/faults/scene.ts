@@ -38,6 +38,8 @@ export interface Scene {
 export interface FaultKind {
   readonly name: string;
   readonly family: Family;
+  /** It breaks carriers alone. */
+  readonly carriersOnly?: true;
   /** It breaks what only the harness's own cluster may lose. */
   readonly needsOwnServices: boolean;
   /** It undoes the kind of this name, which comes before it whenever all kinds come once. */

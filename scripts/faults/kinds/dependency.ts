@@ -54,6 +54,7 @@ const registryAway: FaultKind = {
 const provider = (name: string, change: object, well: object): FaultKind => ({
   name,
   family: 'dependency',
+  carriersOnly: true,
   needsOwnServices: false,
   inject: async (scene, random) => {
     const ms = between(random, PROVIDER_MS.least, PROVIDER_MS.most);

@@ -1,0 +1,307 @@
+import { randomUUID } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
+import type { Posting } from '../../processors/settle/settlements.js';
+import { messageId, tenantId } from '../../schemas/brand.js';
+import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { postgresSettlements } from '../../sinks/postgres/settlements.js';
+import { type FreshDatabase, freshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
+import { funded } from '../../sinks/postgres/testing/funded.js';
+import { ownedReservations } from '../../sinks/postgres/testing/owned-reservations.js';
+import { seeded, zipf } from '../traffic/random.js';
+import { median, round } from './figures.js';
+
+export interface LedgerRates {
+  /** Messages a second, one task's batches one after the other. */
+  readonly reservesPerSecond: number;
+  /** Reserved and posted a second: one task reserves while another settles what was reserved before. */
+  readonly pairsPerSecond: number;
+}
+
+export interface LedgerResult {
+  /** One account that every message is of, in tables that hold next to nothing. */
+  readonly ours: LedgerRates & {
+    /** A thousand accounts, the busiest first (Zipf, exponent 1). */
+    readonly zipf: LedgerRates;
+    /** The hot account in tables of so many rows. */
+    readonly grown: LedgerRates & { readonly rows: number };
+  };
+  /** The same reservations, a statement and a transaction each. */
+  readonly rowByRow: { readonly reservesPerSecond: number };
+  readonly ratio: {
+    readonly reserveVsRowByRow: number;
+    /** What the rows of `grown` cost: 1 is nothing. */
+    readonly grownVsEmptyReserve: number;
+    readonly grownVsEmptyPairs: number;
+  };
+  /** Accounts whose counters do not add up to what was done: 0. */
+  readonly wrongAccounts: number;
+}
+
+export interface LedgerOptions {
+  /** Of the grown tables. */
+  readonly rows: number;
+  /** Each measures everything once; medians are reported. */
+  readonly rounds: number;
+}
+
+const BATCH = 500;
+/** Of one measurement. */
+const BATCHES = 40;
+const ONE_BY_ONE = 1_000;
+const ACCOUNTS = 1_000;
+const CASH = 45_000n;
+const UNITS = 1;
+const PRICE = 40_000n;
+/** More than any run spends. */
+const FUNDS = { cashMicros: 10n ** 15n, units: 10n ** 9n } as const;
+const FILLED_AT_ONCE = 250_000;
+
+/** A ledger of its own, and what was done to it. */
+class BenchLedger {
+  private readonly database: FreshDatabase;
+  private readonly reservations;
+  private readonly settlements;
+  private readonly draw = zipf(ACCOUNTS, 1);
+  private readonly random = seeded(1);
+  private readonly posted = new Map<string, bigint>();
+  private reserved = 0;
+  private settled = 0;
+
+  private constructor(database: FreshDatabase) {
+    this.database = database;
+    this.reservations = ownedReservations(database);
+    this.settlements = postgresSettlements(database, 'settle');
+  }
+
+  static async open(): Promise<BenchLedger> {
+    const ledger = new BenchLedger(await freshDatabase());
+    for (let account = 0; account < ACCOUNTS; account++)
+      await funded(ledger.database, {
+        transferId: `bench:${account.toString()}`,
+        tenantId: 'bench',
+        businessLine: lineOf(account),
+        currency: 'CNY',
+        note: '',
+        ...FUNDS,
+      });
+    await ledger.settlements.loadOffsets([{ topic: 'feedback', partition: 0, beginning: 0 }]);
+    // The day's table, and plans of both functions.
+    await ledger.pairs(() => 0, 4);
+    return ledger;
+  }
+
+  close(): Promise<void> {
+    return this.database.drop();
+  }
+
+  readonly hot = (): number => 0;
+  readonly spread = (): number => this.draw(this.random);
+
+  /** Messages a second. */
+  async reserves(account: () => number): Promise<number> {
+    const batches = Array.from({ length: BATCHES }, () => this.batch(account));
+    const seconds = await timed(async () => {
+      for (const batch of batches) await this.reserve(batch);
+    });
+    await this.settle(batches.flat());
+    return (BATCHES * BATCH) / seconds;
+  }
+
+  /** Messages a second. */
+  async pairs(account: () => number, count = BATCHES): Promise<number> {
+    const batches = Array.from({ length: count }, () => this.batch(account));
+    const seconds = await timed(async () => {
+      let settling = Promise.resolve();
+      for (const batch of batches) {
+        await this.reserve(batch);
+        const before = settling;
+        settling = before.then(() => this.settle(batch));
+        // As the tasks of a worker: one behind the other, and never far.
+        await before;
+      }
+      await settling;
+    });
+    return (count * BATCH) / seconds;
+  }
+
+  /** Messages a second. */
+  async rowByRow(): Promise<number> {
+    const messages = Array.from({ length: ONE_BY_ONE }, () => randomUUID());
+    const day = new Date().toISOString().slice(0, 10);
+    const seconds = await timed(async () => {
+      for (const [index, id] of messages.entries())
+        await this.database.query(ONE_ROW, [
+          'bench',
+          lineOf(0),
+          day,
+          id,
+          CASH,
+          UNITS,
+          'by-row',
+          index,
+        ]);
+    });
+    // Its money must add up too.
+    await this.settle(messages.map((id) => this.request(0, id)));
+    return ONE_BY_ONE / seconds;
+  }
+
+  /** Rows of messages that were posted, as many days of traffic leave them. */
+  async fill(rows: number): Promise<void> {
+    for (let done = 0; done < rows; done += FILLED_AT_ONCE)
+      await this.database.query(FILL, [Math.min(FILLED_AT_ONCE, rows - done)]);
+    await this.database.query({ name: 'vacuum', text: 'vacuum analyze reservations' });
+  }
+
+  async wrongAccounts(): Promise<number> {
+    const balances = await postgresLedger(this.database).balances();
+    return balances.filter(({ businessLine, cash }) => {
+      const posted = this.posted.get(businessLine) ?? 0n;
+      return (
+        cash.pending !== 0n ||
+        cash.posted !== posted ||
+        cash.available !== FUNDS.cashMicros - posted
+      );
+    }).length;
+  }
+
+  private request(account: number, id: string): ReservationRequest {
+    const offset = this.reserved++;
+    return {
+      tenantId: tenantId('bench'),
+      businessLine: lineOf(account),
+      messageId: messageId(id),
+      generation: 0,
+      createdAt: Date.now(),
+      at: { topic: 'deduped.p1', partition: 0, offset },
+      cashMicros: CASH,
+      units: UNITS,
+      currency: 'CNY',
+      unitsCap: null,
+      cashCapMicros: null,
+    };
+  }
+
+  private batch(account: () => number): readonly ReservationRequest[] {
+    return Array.from({ length: BATCH }, () => this.request(account(), randomUUID()));
+  }
+
+  private async reserve(batch: readonly ReservationRequest[]): Promise<void> {
+    const decisions = await this.reservations.reserve(batch);
+    const refused = decisions.find(({ kind }) => kind !== 'reserved');
+    if (refused !== undefined) throw new Error(`a reservation was answered ${refused.kind}`);
+  }
+
+  private async settle(batch: readonly ReservationRequest[]): Promise<void> {
+    for (let from = 0; from < batch.length; from += BATCH) {
+      const postings = batch.slice(from, from + BATCH).map((request): Posting => {
+        const { businessLine } = request;
+        this.posted.set(businessLine, (this.posted.get(businessLine) ?? 0n) + PRICE);
+        return { ...request, kind: 'post', cashMicros: PRICE, renewable: false };
+      });
+      const start = this.settled;
+      this.settled += postings.length;
+      const answer = await this.settlements.apply([
+        { topic: 'feedback', partition: 0, start, next: this.settled, postings },
+      ]);
+      if (answer.kind !== 'applied' || answer.outcomes.applied !== postings.length)
+        throw new Error(`a settlement was answered ${JSON.stringify(answer)}`);
+    }
+  }
+}
+
+const lineOf = (account: number): string => `line-${account.toString()}`;
+
+/** What a service without sets does: insert and debit, one message a transaction. */
+const ONE_ROW = {
+  name: 'one-row',
+  text: `with account as (
+    select account_id from accounts where tenant_id = $1 and business_line = $2 and open
+  ), inserted as (
+    insert into reservations (
+      day, tenant_id, message_id, generation, account_id, cash, units, topic, partition, record_offset
+    )
+    select $3::date, $1, $4::uuid, 0, account_id, $5, $6, $7, 0, $8 from account
+    on conflict do nothing
+    returning account_id
+  )
+  update budgets b
+  set cash_available = cash_available - $5, cash_pending = cash_pending + $5,
+    pv_available = pv_available - $6, pv_pending = pv_pending + $6
+  from inserted where b.account_id = inserted.account_id
+  returning b.account_id`,
+};
+
+const FILL = {
+  name: 'fill',
+  text: `insert into reservations (
+      day, tenant_id, message_id, generation, account_id, state, cash, units, posted_cash, posted_units, topic,
+      partition, record_offset, resolved_at
+    )
+    select (now() at time zone 'utc')::date, 'bench', gen_random_uuid(), 0, 1, 'posted', ${CASH.toString()}, ${UNITS.toString()},
+      ${PRICE.toString()}, ${UNITS.toString()}, 'filled', 0, 0, now()
+    from generate_series(1, $1)`,
+};
+
+const timed = async (work: () => Promise<unknown>): Promise<number> => {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1_000;
+};
+
+const ratesOf = (reserves: readonly number[], pairs: readonly number[]): LedgerRates => ({
+  reservesPerSecond: Math.round(median(reserves)),
+  pairsPerSecond: Math.round(median(pairs)),
+});
+
+/** Two ledgers on the stack's Postgres, one with many rows, measured in turn: a busy machine is busy for both. */
+export const ledgerBench = async (
+  { rows, rounds }: LedgerOptions,
+  say: (line: string) => void,
+): Promise<LedgerResult> => {
+  const small = await BenchLedger.open();
+  const grown = await BenchLedger.open();
+  try {
+    say(`filling one ledger with ${rows.toString()} rows`);
+    await grown.fill(rows);
+    const figures = {
+      reserves: [] as number[],
+      pairs: [] as number[],
+      zipfReserves: [] as number[],
+      zipfPairs: [] as number[],
+      grownReserves: [] as number[],
+      grownPairs: [] as number[],
+      rowByRow: [] as number[],
+    };
+    for (let number = 1; number <= rounds; number++) {
+      say(`round ${number.toString()} of ${rounds.toString()}`);
+      figures.reserves.push(await small.reserves(small.hot));
+      figures.grownReserves.push(await grown.reserves(grown.hot));
+      figures.rowByRow.push(await small.rowByRow());
+      figures.pairs.push(await small.pairs(small.hot));
+      figures.grownPairs.push(await grown.pairs(grown.hot));
+      figures.zipfReserves.push(await small.reserves(small.spread));
+      figures.zipfPairs.push(await small.pairs(small.spread));
+    }
+    const ratio = (one: readonly number[], other: readonly number[]): number =>
+      round(median(one.map((rate, index) => rate / (other[index] ?? Number.NaN))), 2);
+    return {
+      ours: {
+        ...ratesOf(figures.reserves, figures.pairs),
+        zipf: ratesOf(figures.zipfReserves, figures.zipfPairs),
+        grown: { ...ratesOf(figures.grownReserves, figures.grownPairs), rows },
+      },
+      rowByRow: { reservesPerSecond: Math.round(median(figures.rowByRow)) },
+      ratio: {
+        reserveVsRowByRow: ratio(figures.reserves, figures.rowByRow),
+        grownVsEmptyReserve: ratio(figures.grownReserves, figures.reserves),
+        grownVsEmptyPairs: ratio(figures.grownPairs, figures.pairs),
+      },
+      wrongAccounts: (await small.wrongAccounts()) + (await grown.wrongAccounts()),
+    };
+  } finally {
+    await small.close();
+    await grown.close();
+  }
+};

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { asError } from '../../schemas/error.js';
 import { integer } from '../cli/options.js';
 import { chain } from './chain.js';
@@ -7,7 +7,7 @@ import { failover } from './failover.js';
 import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
-import { ledgerBench } from './ledger.js';
+import { IDS, ledgerBench } from './ledger.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
 import { replayBench } from './replay.js';
 
@@ -122,8 +122,11 @@ const ledgerCommand = new Command('ledger')
   .description('Reserve and post in sets of 500, on one account and on a thousand')
   .option('--rows <n>', 'of the tables that have grown', integer(0, 100_000_000), 10_000_000)
   .option('--rounds <n>', 'medians of so many', integer(1, 100), 5)
+  .addOption(
+    new Option('--ids <version>', 'of messages: by time, or random').choices(IDS).default(IDS[0]),
+  )
   .option(...JSON_OPTION)
-  .action(async (options: Common & { rows: number; rounds: number }) => {
+  .action(async (options: Common & { rows: number; rounds: number; ids: (typeof IDS)[number] }) => {
     print('ledger', await ledgerBench(options, say), options);
   });
 

@@ -1,9 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import pg from 'pg';
+import { v4, v7 } from 'uuid';
 import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
 import type { Posting } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { DEFAULT_SCHEMA } from '../../sinks/postgres/pool.js';
 import { postgresSettlements } from '../../sinks/postgres/settlements.js';
 import { type FreshDatabase, freshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
 import { funded } from '../../sinks/postgres/testing/funded.js';
@@ -19,6 +21,7 @@ export interface LedgerRates {
 }
 
 export interface LedgerResult {
+  readonly ids: Ids;
   /** One account that every message is of, in tables that hold next to nothing. */
   readonly ours: LedgerRates & {
     /** A thousand accounts, the busiest first (Zipf, exponent 1). */
@@ -38,7 +41,17 @@ export interface LedgerResult {
   readonly wrongAccounts: number;
 }
 
+/** Message ids: random ones (v4), or such as begin with their time (v7), as producers are advised. */
+export const IDS = ['v7', 'v4'] as const;
+type Ids = (typeof IDS)[number];
+
+const NEW_ID = {
+  v7: { here: () => v7(), inPostgres: 'uuidv7()' },
+  v4: { here: () => v4(), inPostgres: 'gen_random_uuid()' },
+} as const;
+
 export interface LedgerOptions {
+  readonly ids: Ids;
   /** Of the grown tables. */
   readonly rows: number;
   /** Each measures everything once; medians are reported. */
@@ -68,14 +81,17 @@ class BenchLedger {
   private reserved = 0;
   private settled = 0;
 
-  private constructor(database: FreshDatabase) {
+  private readonly id;
+
+  private constructor(database: FreshDatabase, ids: Ids) {
     this.database = database;
+    this.id = NEW_ID[ids];
     this.reservations = ownedReservations(database);
     this.settlements = postgresSettlements(database, 'settle');
   }
 
-  static async open(): Promise<BenchLedger> {
-    const ledger = new BenchLedger(await freshDatabase());
+  static async open(ids: Ids): Promise<BenchLedger> {
+    const ledger = new BenchLedger(await freshDatabase(), ids);
     for (let account = 0; account < ACCOUNTS; account++)
       await funded(ledger.database, {
         transferId: `bench:${account.toString()}`,
@@ -127,7 +143,7 @@ class BenchLedger {
 
   /** Messages a second. */
   async rowByRow(): Promise<number> {
-    const messages = Array.from({ length: ONE_BY_ONE }, () => randomUUID());
+    const messages = Array.from({ length: ONE_BY_ONE }, this.id.here);
     const day = new Date().toISOString().slice(0, 10);
     const seconds = await timed(async () => {
       for (const [index, id] of messages.entries())
@@ -149,9 +165,19 @@ class BenchLedger {
 
   /** Rows of messages that were posted, as many days of traffic leave them. */
   async fill(rows: number): Promise<void> {
-    for (let done = 0; done < rows; done += FILLED_AT_ONCE)
-      await this.database.query(FILL, [Math.min(FILLED_AT_ONCE, rows - done)]);
-    await this.database.query({ name: 'vacuum', text: 'vacuum analyze reservations' });
+    // Not of the workers' pool, whose statements may not take this long.
+    const client = new pg.Client({
+      connectionString: this.database.url,
+      options: `-c search_path=${DEFAULT_SCHEMA}`,
+    });
+    await client.connect();
+    try {
+      for (let done = 0; done < rows; done += FILLED_AT_ONCE)
+        await client.query(filling(this.id.inPostgres), [Math.min(FILLED_AT_ONCE, rows - done)]);
+      await client.query('vacuum analyze reservations');
+    } finally {
+      await client.end();
+    }
   }
 
   async wrongAccounts(): Promise<number> {
@@ -184,7 +210,7 @@ class BenchLedger {
   }
 
   private batch(account: () => number): readonly ReservationRequest[] {
-    return Array.from({ length: BATCH }, () => this.request(account(), randomUUID()));
+    return Array.from({ length: BATCH }, () => this.request(account(), this.id.here()));
   }
 
   private async reserve(batch: readonly ReservationRequest[]): Promise<void> {
@@ -233,16 +259,13 @@ const ONE_ROW = {
   returning b.account_id`,
 };
 
-const FILL = {
-  name: 'fill',
-  text: `insert into reservations (
+const filling = (newId: string): string => `insert into reservations (
       day, tenant_id, message_id, generation, account_id, state, cash, units, posted_cash, posted_units, topic,
       partition, record_offset, resolved_at
     )
-    select (now() at time zone 'utc')::date, 'bench', gen_random_uuid(), 0, 1, 'posted', ${CASH.toString()}, ${UNITS.toString()},
+    select (now() at time zone 'utc')::date, 'bench', ${newId}, 0, 1, 'posted', ${CASH.toString()}, ${UNITS.toString()},
       ${PRICE.toString()}, ${UNITS.toString()}, 'filled', 0, 0, now()
-    from generate_series(1, $1)`,
-};
+    from generate_series(1, $1)`;
 
 const timed = async (work: () => Promise<unknown>): Promise<number> => {
   const started = performance.now();
@@ -257,13 +280,13 @@ const ratesOf = (reserves: readonly number[], pairs: readonly number[]): LedgerR
 
 /** Two ledgers on the stack's Postgres, one with many rows, measured in turn: a busy machine is busy for both. */
 export const ledgerBench = async (
-  { rows, rounds }: LedgerOptions,
+  { ids, rows, rounds }: LedgerOptions,
   say: (line: string) => void,
 ): Promise<LedgerResult> => {
-  const small = await BenchLedger.open();
-  const grown = await BenchLedger.open();
+  const small = await BenchLedger.open(ids);
+  const grown = await BenchLedger.open(ids);
   try {
-    say(`filling one ledger with ${rows.toString()} rows`);
+    say(`filling one ledger with ${rows.toString()} rows, ids ${ids}`);
     await grown.fill(rows);
     const figures = {
       reserves: [] as number[],
@@ -287,6 +310,7 @@ export const ledgerBench = async (
     const ratio = (one: readonly number[], other: readonly number[]): number =>
       round(median(one.map((rate, index) => rate / (other[index] ?? Number.NaN))), 2);
     return {
+      ids,
       ours: {
         ...ratesOf(figures.reserves, figures.pairs),
         zipf: ratesOf(figures.zipfReserves, figures.zipfPairs),

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { releaseVersion } from '../schemas/root.js';
 import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
-import { explain } from './cli/exit.js';
+import { exitCodeOf } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
 import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
@@ -123,12 +123,6 @@ export const main = async (argv: readonly string[]): Promise<void> => {
   try {
     await root.parseAsync(argv);
   } catch (thrown) {
-    process.exitCode = explain(
-      thrown,
-      (line) => {
-        process.stderr.write(`${line}\n`);
-      },
-      process.env['MILLRACE_DEBUG'] === '1',
-    );
+    process.exitCode = exitCodeOf(thrown);
   }
 };

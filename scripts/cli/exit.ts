@@ -37,3 +37,13 @@ export const explain = (thrown: unknown, say: (line: string) => void, debug: boo
   if (debug) say(error.stack ?? '');
   return error instanceof UsageError ? EXIT.usage : EXIT.failure;
 };
+
+/** Of a program of ours that ends with this: says it on standard error. */
+export const exitCodeOf = (thrown: unknown): number =>
+  explain(
+    thrown,
+    (line) => {
+      process.stderr.write(`${line}\n`);
+    },
+    process.env['MILLRACE_DEBUG'] === '1',
+  );

@@ -15,3 +15,16 @@ export const interruptible = async <T>(run: (signal: AbortSignal) => Promise<T>)
     for (const one of signals) process.off(one, interrupt);
   }
 };
+
+/**
+ * Aborted by Ctrl-C or SIGTERM; again and again: a second one must not leave behind what a program that runs servers of
+ * its own has started.
+ */
+export const untilInterrupted = (): AbortSignal => {
+  const interruption = new AbortController();
+  for (const one of ['SIGINT', 'SIGTERM'] as const)
+    process.on(one, () => {
+      interruption.abort();
+    });
+  return interruption.signal;
+};

@@ -1,10 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { CommanderError } from 'commander';
 import { toJson } from '../cli/cli.js';
 import { command } from '../cli/command.js';
-import { EXIT, explain } from '../cli/exit.js';
+import { EXIT } from '../cli/exit.js';
 import { integer } from '../cli/options.js';
+import { runProgram } from '../cli/program.js';
 import { surroundings } from '../cli/stack-env.js';
 import { readEnvironment } from '../../topologies/config.js';
 import { BAD_SCOPE, play } from './play.js';
@@ -134,18 +134,4 @@ const clear = async (
   );
 };
 
-try {
-  demo.parse();
-  process.exitCode = await main(demo.opts<Options>());
-} catch (thrown) {
-  process.exitCode =
-    thrown instanceof CommanderError && thrown.exitCode === 0
-      ? EXIT.ok
-      : explain(
-          thrown,
-          (line) => {
-            process.stderr.write(`${line}\n`);
-          },
-          process.env['MILLRACE_DEBUG'] === '1',
-        );
-}
+await runProgram(demo, () => main(demo.opts<Options>()));

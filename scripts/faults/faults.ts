@@ -1,8 +1,10 @@
-import { CommanderError, InvalidArgumentError } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { toJson } from '../cli/cli.js';
 import { command } from '../cli/command.js';
-import { EXIT, explain } from '../cli/exit.js';
+import { EXIT } from '../cli/exit.js';
+import { untilInterrupted } from '../cli/interruption.js';
 import { integer, positive } from '../cli/options.js';
+import { runProgram } from '../cli/program.js';
 import { surroundings } from '../cli/stack-env.js';
 import { runFaults } from './run-faults.js';
 import { FAMILIES, type Family } from './scene.js';
@@ -48,19 +50,13 @@ const main = async (options: Options): Promise<number> => {
   const say = (line: string) => {
     stream.write(`${line}\n`);
   };
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    // Again and again: a second one must not leave a cluster behind.
-    process.on(signal, () => {
-      interrupted.abort();
-    });
   const report = await runFaults({
     ...options,
     families: options.only,
     shared: options.shared === true,
     portBase: Number(process.env['MILLRACE_PORT_BASE'] ?? PORT_BASE),
     variables: surroundings(process.env).variables,
-    signal: interrupted.signal,
+    signal: untilInterrupted(),
     say,
   });
   for (const problem of report.problems) say(`problem: ${problem}`);
@@ -73,18 +69,4 @@ const main = async (options: Options): Promise<number> => {
   return report.problems.length === 0 ? EXIT.ok : EXIT.failure;
 };
 
-try {
-  faults.parse();
-  process.exitCode = await main(faults.opts<Options>());
-} catch (thrown) {
-  process.exitCode =
-    thrown instanceof CommanderError && thrown.exitCode === 0
-      ? EXIT.ok
-      : explain(
-          thrown,
-          (line) => {
-            process.stderr.write(`${line}\n`);
-          },
-          process.env['MILLRACE_DEBUG'] === '1',
-        );
-}
+await runProgram(faults, () => main(faults.opts<Options>()));

@@ -21,16 +21,15 @@ const some =
   ({ family }: FaultKind): boolean =>
     families.includes(family);
 
-/** Faults that go on beside each other. */
+/** Faults that go on beside each other: of workers, of Kafka, of stores and the registry, of carriers. */
 const TRACKS = [
-  { name: 'a', of: 'workers', takes: some('crash', 'rebalance', 'upgrade') },
-  { name: 'b', of: 'Kafka', takes: some('broker', 'network') },
+  { name: 'a', takes: some('crash', 'rebalance', 'upgrade') },
+  { name: 'b', takes: some('broker', 'network') },
   {
     name: 'c',
-    of: 'stores and registry',
     takes: (kind: FaultKind) => some('dependency')(kind) && kind.carriersOnly !== true,
   },
-  { name: 'd', of: 'carriers', takes: (kind: FaultKind) => kind.carriersOnly === true },
+  { name: 'd', takes: (kind: FaultKind) => kind.carriersOnly === true },
 ] as const;
 
 /** One fault to come. */

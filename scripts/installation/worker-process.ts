@@ -90,8 +90,9 @@ export class WorkerProcess {
     variables: Variables,
     options: readonly string[],
     priority: Priority = 'normal',
+    millrace: string = MILLRACE,
   ): Promise<WorkerProcess> {
-    const worker = await WorkerProcess.launch(variables, options, priority);
+    const worker = await WorkerProcess.launch(variables, options, priority, millrace);
     try {
       await worker.until(isReady);
     } catch (error) {

@@ -1,8 +1,9 @@
-import { CommanderError } from 'commander';
 import { toJson } from '../cli/cli.js';
 import { command } from '../cli/command.js';
-import { EXIT, explain } from '../cli/exit.js';
+import { EXIT } from '../cli/exit.js';
+import { untilInterrupted } from '../cli/interruption.js';
 import { integer } from '../cli/options.js';
+import { runProgram } from '../cli/program.js';
 import { runLedger } from './run-ledger.js';
 
 interface Options {
@@ -30,12 +31,7 @@ const main = async (options: Options): Promise<number> => {
   const say = (line: string) => {
     stream.write(`${line}\n`);
   };
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => {
-      interrupted.abort();
-    });
-  const report = await runLedger({ ...options, signal: interrupted.signal, say });
+  const report = await runLedger({ ...options, signal: untilInterrupted(), say });
   for (const problem of report.problems) say(`problem: ${problem}`);
   say(
     `${report.operations} operations, ${report.rows} reservations, ${report.kills} kills, ${report.repeated} calls repeated; wrong: ${report.wrongAccounts} accounts, ${report.wrongMessages} messages, ${report.wrongTransfers} transfers`,
@@ -44,18 +40,4 @@ const main = async (options: Options): Promise<number> => {
   return report.problems.length === 0 ? EXIT.ok : EXIT.failure;
 };
 
-try {
-  ledger.parse();
-  process.exitCode = await main(ledger.opts<Options>());
-} catch (thrown) {
-  process.exitCode =
-    thrown instanceof CommanderError && thrown.exitCode === 0
-      ? EXIT.ok
-      : explain(
-          thrown,
-          (line) => {
-            process.stderr.write(`${line}\n`);
-          },
-          process.env['MILLRACE_DEBUG'] === '1',
-        );
-}
+await runProgram(ledger, () => main(ledger.opts<Options>()));

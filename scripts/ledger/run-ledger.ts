@@ -1,6 +1,6 @@
 import { migrate } from '../../sinks/postgres/migrate.js';
-import { DEFAULT_SCHEMA, openDatabase } from '../../sinks/postgres/pool.js';
-import { postgresTransfers } from '../../sinks/postgres/transfers.js';
+import { DEFAULT_SCHEMA, type Database, openDatabase } from '../../sinks/postgres/pool.js';
+import { funded } from '../../sinks/postgres/testing/funded.js';
 import { startOwnPostgres } from '../testing/own-postgres.js';
 import { CURRENCY, LINES, LedgerClient, TENANT, type Tally } from './client.js';
 import { type Judged, judge } from './judge.js';
@@ -86,16 +86,12 @@ export const runLedger = async (options: LedgerRunOptions): Promise<LedgerReport
   }
 };
 
-const openAccounts = async (
-  database: Parameters<typeof postgresTransfers>[0],
-): Promise<string[]> => {
-  const transfers = postgresTransfers(database);
+const openAccounts = async (database: Database): Promise<string[]> => {
   const granted: string[] = [];
   for (const businessLine of LINES) {
-    const account = { tenantId: TENANT, businessLine };
     const transferId = `first:${businessLine}`;
-    await transfers.openAccount(account, CURRENCY);
-    await transfers.grant({ transferId, ...account, currency: CURRENCY, ...FIRST_GRANT });
+    const account = { tenantId: TENANT, businessLine, currency: CURRENCY };
+    await funded(database, { transferId, ...account, ...FIRST_GRANT });
     granted.push(transferId);
   }
   return granted;

@@ -10,7 +10,7 @@ import { Outcomes } from '../acceptance/outcomes.js';
 import { Traffic } from '../acceptance/traffic.js';
 import { type Build, nextBuild, thisBuild } from '../faults/builds.js';
 import type { Installation } from '../installation/installation.js';
-import { WorkerProcess, isReady } from '../installation/worker-process.js';
+import { WorkerProcess } from '../installation/worker-process.js';
 import { typed } from '../testing/documented.js';
 
 /** More than what is waited for in it, whose own deadlines say what did not come. */
@@ -27,11 +27,8 @@ let worker: WorkerProcess;
 /** As an operator's shell has them. */
 let environment: Readonly<Record<string, string | undefined>>;
 
-const started = async ({ millrace }: Build): Promise<WorkerProcess> => {
-  const launched = await WorkerProcess.launch(installation.variables, [], 'normal', millrace);
-  await launched.until(isReady);
-  return launched;
-};
+const started = ({ millrace }: Build): Promise<WorkerProcess> =>
+  WorkerProcess.start(installation.variables, [], 'normal', millrace);
 
 beforeAll(async () => {
   carriers = await startCarriers();

@@ -1,15 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createServer } from 'node:tls';
 import pg from 'pg';
 import { issue } from '../../infra/stack/certificates.mjs';
 import { onPath } from '../../infra/stack/on-path.mjs';
-import { makeStackDirs } from '../../infra/stack/paths.mjs';
-import { ownedDir, postgresHome } from '../../infra/stack/postgres-home.mjs';
 import { runCommand } from '../../infra/stack/run-command.mjs';
+import { postgresCluster } from '../testing/own-postgres.js';
 import { freePorts, startServer } from './process.js';
 
 export type Identity = ReturnType<typeof issue>;
@@ -131,59 +129,23 @@ export const startPostgres = async (
   password: string,
 ): Promise<Endpoint> => {
   const [port = 0] = await freePorts(1);
-  makeStackDirs();
-  const { native, owner } = await postgresHome();
-  // Postgres refuses to run as root, and its own user may not enter our folders.
-  const dir = mkdtempSync(path.join(tmpdir(), 'millrace-secured-postgres-'));
-  ownedDir(dir, owner);
-  const as = owner ?? {};
-  const data = path.join(dir, 'data');
-  mkdirSync(data);
-  ownedDir(data, owner);
-  writeFileSync(path.join(dir, 'pw'), password, { mode: 0o644 });
-  const run = { cwd: dir, deadlineMs: 60_000, ...as };
-  await runCommand(
-    path.join(native, 'bin', 'initdb'),
-    [
-      '-D',
-      data,
-      '-U',
-      'millrace',
-      '--auth=scram-sha-256',
-      `--pwfile=${dir}/pw`,
-      '--no-sync',
-      '--locale=C',
-      '--encoding=UTF8',
-    ],
-    run,
-  );
-  rmSync(path.join(dir, 'pw'));
+  const cluster = await postgresCluster(password);
+  const { dir } = cluster;
+  const run = { cwd: dir, deadlineMs: 60_000, ...cluster.owner };
   await runCommand('sh', ['-c', 'umask 077; cat > key.pem'], { ...run, input: key });
   await runCommand('sh', ['-c', 'cat > cert.pem'], { ...run, input: certificate });
   await runCommand('sh', ['-c', 'cat > data/pg_hba.conf'], {
     ...run,
     input: 'hostssl all all 127.0.0.1/32 scram-sha-256\n',
   });
-  const settings = {
-    port,
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    fsync: 'off',
-    ssl: 'on',
-    ssl_cert_file: path.join(dir, 'cert.pem'),
-    ssl_key_file: path.join(dir, 'key.pem'),
-  };
   const server = await startServer(
-    {
-      command: path.join(native, 'bin', 'postgres'),
-      args: [
-        '-D',
-        data,
-        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-      ],
-      cwd: dir,
-      ...as,
-    },
+    cluster.launch({
+      port,
+      fsync: 'off',
+      ssl: 'on',
+      ssl_cert_file: path.join(dir, 'cert.pem'),
+      ssl_key_file: path.join(dir, 'key.pem'),
+    }),
     async () => {
       const client = new pg.Client({
         host: '127.0.0.1',
@@ -207,7 +169,7 @@ export const startPostgres = async (
     port,
     stop: async () => {
       await server.stop();
-      rmSync(dir, { recursive: true, force: true });
+      cluster.remove();
     },
   };
 };

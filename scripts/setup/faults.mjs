@@ -2,11 +2,8 @@
 import { join } from 'node:path';
 import { variables } from '../../infra/stack/endpoints.mjs';
 import { runMain } from '../../infra/stack/operator-error.mjs';
-import { root, stackDir } from '../../infra/stack/paths.mjs';
-import { progressFor } from '../../infra/stack/progress.mjs';
-import { onInterrupt } from './interrupt.mjs';
-import { interruptCode, runChild } from './run-child.mjs';
-import { setUp } from './set-up.mjs';
+import { stackDir } from '../../infra/stack/paths.mjs';
+import { withSetUp } from './with-set-up.mjs';
 import { withStack } from './with-stack.mjs';
 
 const program = 'dist/scripts/faults/faults.js';
@@ -24,16 +21,9 @@ const args = process.argv.slice(2);
 await runMain(async () => {
   if (args.includes('--shared') || args.includes('--help') || args.includes('-h'))
     return withStack({ program, usage }, args);
-  await setUp({ progress: progressFor(args), for: 'run' });
-  const signal = onInterrupt();
   // Addresses of a stack that this shell has sourced are not the harness's to break.
   const own = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !Object.values(variables).includes(name)),
   );
-  const { code } = await runChild(process.execPath, [join(root, program), ...args], {
-    cwd: root,
-    env: { ...own, MILLRACE_STACK_DIR: join(stackDir, 'faults') },
-    signal,
-  });
-  return signal.aborted ? interruptCode(signal) : code;
+  return withSetUp(program, args, { ...own, MILLRACE_STACK_DIR: join(stackDir, 'faults') });
 });

@@ -15,6 +15,9 @@ import { runCommand } from './run-command.mjs';
 
 export const kafkaVersion = '4.3.1';
 
+/** @param {string} dir a broker's @returns {string} where it keeps its log */
+export const brokerLogDir = (dir) => join(dir, 'log');
+
 /**
  * How to start one broker; formats its directory the first time.
  * @param {Node} node
@@ -29,7 +32,7 @@ export async function brokerLaunch(node, cluster, { dir, clusterId, signal, secu
   await mkdir(dir, { recursive: true });
   const properties = join(dir, 'server.properties');
   const logging = join(dir, 'log4j2.xml');
-  const logDir = join(dir, 'log');
+  const logDir = brokerLogDir(dir);
   await writeFile(properties, brokerProperties(node, cluster, logDir, security), { mode: 0o600 });
   await writeFile(logging, log4j2);
   const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', `${lib}/*`];

@@ -48,8 +48,8 @@ export interface FaultReport extends Omit<Verdict, 'problems'> {
   readonly trafficSeconds: number;
   /** Acknowledged records a second while traffic was written. */
   readonly perSecond: number;
-  /** Workers that ended without being told to; a supervisor started them again. */
-  readonly endedByThemselves: number;
+  /** Workers that ended without being told to, with their last words; a supervisor started them again. */
+  readonly endedByThemselves: readonly string[];
   readonly problems: readonly string[];
   /** Where logs and the carriers' journal lie; null: nothing was wrong, and nothing is kept. */
   readonly evidence: string | null;
@@ -212,15 +212,12 @@ class Run {
       trafficSeconds: Math.round(writingMs / 1_000),
       perSecond: Math.round(verdict.records / (writingMs / 1_000)),
       notReached: Object.fromEntries(this.notReached),
-      endedByThemselves: fleet.surprises.length,
+      endedByThemselves: fleet.surprises,
     };
     say(
       `${verdict.records} records, ${sum(this.made)} faults of ${this.made.size} kinds; lost ${verdict.lost}, duplicated ${verdict.duplicated}, debited twice ${verdict.doubleDebited}, submitted twice ${verdict.doubleSubmitted}, held ${verdict.held}`,
     );
-    writeFileSync(
-      path.join(folder, 'report.json'),
-      JSON.stringify({ ...report, surprises: fleet.surprises }, null, 2),
-    );
+    writeFileSync(path.join(folder, 'report.json'), JSON.stringify(report, null, 2));
     return report;
   }
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { components } from '../../infra/stack/components.mjs';
 import { reset } from '../../infra/stack/down.mjs';
 import { stackVariables, endpoints } from '../../infra/stack/endpoints.mjs';
-import { brokerLaunch, newClusterId } from '../../infra/stack/kafka-broker.mjs';
+import { brokerLaunch, brokerLogDir, newClusterId } from '../../infra/stack/kafka-broker.mjs';
 import { askBrokers } from '../../infra/stack/kafka-wire.mjs';
 import { dataDir, makeStackDirs } from '../../infra/stack/paths.mjs';
 import { portsFrom } from '../../infra/stack/ports.mjs';
@@ -11,6 +11,7 @@ import { progressTo } from '../../infra/stack/progress.mjs';
 import { running, start, stop } from '../../infra/stack/supervision.mjs';
 import { PipelineError, asError } from '../../schemas/error.js';
 import { until } from '../installation/until.js';
+import { activeController } from './controller.js';
 import { KafkaProxy } from './kafka-proxy.js';
 
 const BROKERS = [1, 2, 3] as const;
@@ -94,6 +95,8 @@ export class Service {
 /** Everything the harness started for itself and may break. */
 export interface OwnServices {
   readonly brokers: readonly Service[];
+  /** The broker that is the active controller now; null: none is elected. */
+  readonly controller: () => Service | null;
   readonly registry: Service;
   readonly postgres: Service;
   readonly redis: Service;
@@ -142,7 +145,7 @@ export const startServices = async (
         launch: async () => {
           return shortLived(
             await brokerLaunch(node, nodes, {
-              dir: path.join(dataDir, brokerName(node.id)),
+              dir: brokerDir(node.id),
               clusterId,
             }),
           );
@@ -208,6 +211,10 @@ export const startServices = async (
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`).join(',');
   return {
     brokers,
+    controller: () => {
+      const id = activeController(nodes.map((node) => brokerLogDir(brokerDir(node.id))));
+      return brokers.find(({ name }) => id !== null && name === brokerName(id)) ?? null;
+    },
     registry,
     postgres,
     redis,
@@ -240,6 +247,8 @@ const shortLived = (launch: Launch): Launch => ({
 });
 
 const brokerName = (id: number): string => `kafka-${id}`;
+
+const brokerDir = (id: number): string => path.join(dataDir, brokerName(id));
 
 /** What a run that was killed left behind. */
 const stopAll = async (): Promise<void> => {

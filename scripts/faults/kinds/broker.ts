@@ -8,6 +8,7 @@ const AWAY_MS = { least: 1_500, most: 6_000 } as const;
 /** Above and below the 9 s after which the controller fences a silent broker. */
 const STILL_MS = { least: 3_000, most: 12_000 } as const;
 const IN_SYNC_MS = 60_000;
+const ELECTED_MS = 30_000;
 
 /** Copies in sync, fewest of any partition of the installation; 0 where nobody answers. */
 const fewestInSync = ({ installation }: Scene): Promise<number> =>
@@ -49,6 +50,27 @@ const leaderKill: FaultKind = {
     await broker.start();
     await inSync(scene);
     return `${broker.name} for ${ms} ms`;
+  },
+};
+
+/** A broker as well here, so it also leads partitions; without it there is no leader's election either. */
+const controllerKill: FaultKind = {
+  name: 'controller SIGKILL',
+  family: 'broker',
+  needsOwnServices: true,
+  inject: async (scene, random) => {
+    const broker = own(scene).controller();
+    if (broker === null) return null;
+    const ms = between(random, AWAY_MS.least, AWAY_MS.most);
+    await broker.kill();
+    await until('another controller', ELECTED_MS, () => {
+      const next = own(scene).controller();
+      return next !== null && next !== broker;
+    });
+    await pause(ms);
+    await broker.start();
+    await inSync(scene);
+    return `${broker.name} for ${ms} ms after another was elected`;
   },
 };
 
@@ -98,4 +120,10 @@ const twoBrokers: FaultKind = {
   },
 };
 
-export const BROKERS: readonly FaultKind[] = [leaderKill, brokerStop, rollingBrokers, twoBrokers];
+export const BROKERS: readonly FaultKind[] = [
+  leaderKill,
+  controllerKill,
+  brokerStop,
+  rollingBrokers,
+  twoBrokers,
+];

@@ -36,6 +36,7 @@ import { plan } from './plan.js';
 import { readPublishedConfig } from './published-config.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
+import { type Chore, doChores } from './runtime/chores.js';
 import { Health } from './runtime/health.js';
 import { crashPoints } from './runtime/crash-points.js';
 import { kafkaQuestion, watchKafka } from './runtime/kafka-watch.js';
@@ -297,6 +298,7 @@ const assemble = async (
     }
   }
   let callbackPort: number | null = null;
+  const chores: Chore[] = [];
   if (groups.has('settle')) {
     const settlements = postgresSettlements(database, groupOf(prefix, 'settle'));
     const attemptsConsumer = groupOf(prefix, 'attempts');
@@ -395,6 +397,25 @@ const assemble = async (
     await watch.close();
     await question.close();
   });
+  if (chores.length > 0) {
+    const id = `${prefix}chores`;
+    const doing = doChores({
+      chores,
+      lock: async (onEvent) => {
+        const lock = await lockSlots(environment.postgres.url, [id], ({ kind }) => {
+          onEvent(kind === 'regained' ? 'regained' : 'lost');
+        });
+        if (lock.taken.length === 0) return lock;
+        await lock.release();
+        return null;
+      },
+      log,
+      done: (chore, outcome, milliseconds) => {
+        metrics.chore(chore, outcome, milliseconds);
+      },
+    });
+    closers.push(() => doing.close());
+  }
   options.onReady?.({ healthPort, callbackPort });
   if (!options.signal.aborted) await worker.run();
 };

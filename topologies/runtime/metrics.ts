@@ -63,6 +63,13 @@ export class WorkerMetrics {
     buckets: SECONDS,
     registers: [this.registry],
   });
+  private readonly choreSeconds = new Histogram({
+    name: 'millrace_chore_seconds',
+    help: 'Time of one chore, by outcome.',
+    labelNames: ['chore', 'outcome'] as const,
+    buckets: SECONDS,
+    registers: [this.registry],
+  });
   private readonly firstTaken = new Gauge({
     name: 'millrace_first_record_timestamp_seconds',
     help: 'When a task took its first record: seconds since the epoch.',
@@ -125,6 +132,11 @@ export class WorkerMetrics {
         this.sinkSeconds.labels(sink).observe(milliseconds / 1_000);
       },
     };
+  }
+
+  /** A chore's end. */
+  chore(chore: string, outcome: 'done' | 'failed', milliseconds: number): void {
+    this.choreSeconds.labels(chore, outcome).observe(milliseconds / 1_000);
   }
 
   /** Which release this is: while one is rolled out, workers of two run side by side. */

@@ -10,6 +10,7 @@ import { actions } from './commands/actions.js';
 import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
 import { budgetBurn } from './commands/budget-burn.js';
 import { budgetClose } from './commands/budget-close.js';
+import { budgetDetach } from './commands/budget-detach.js';
 import { budgetGrant } from './commands/budget-grant.js';
 import { budgetHistory } from './commands/budget-history.js';
 import { budgetShow } from './commands/budget-show.js';
@@ -81,6 +82,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetClose(cli),
       budgetHistory(cli),
       budgetBurn(cli),
+      budgetDetach(cli),
     ),
   );
   root.addCommand(

@@ -25,6 +25,9 @@ beforeEach(async () => {
   });
   messages = 0;
   settled = 0;
+  await postgresSettlements(database, 'settle').loadOffsets([
+    { topic: 'feedback', partition: 0, beginning: 0 },
+  ]);
   await funded(database, {
     transferId: 'first',
     tenantId: tenant,
@@ -87,7 +90,7 @@ const settle = async (
       ],
     },
   ]);
-  return answer.kind === 'applied' ? answer.outcomes : answer;
+  expect(answer).toMatchObject({ kind: 'applied', outcomes: { applied: 1 } });
 };
 
 const detach = (...args: string[]) => millrace('budget', 'detach', ...args);

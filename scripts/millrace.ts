@@ -17,6 +17,8 @@ import { budgetShow } from './commands/budget-show.js';
 import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
+import { grantsApply } from './commands/grants-apply.js';
+import { grantsPrint } from './commands/grants-print.js';
 import { produce } from './commands/produce.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
@@ -67,6 +69,9 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   );
   root.addCommand(group('topology', 'How stages and topics are wired', topologyDescribe(cli)));
   root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli), aclsApply(cli)));
+  root.addCommand(
+    group('grants', 'Roles and rights in Postgres', grantsPrint(cli), grantsApply(cli)),
+  );
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
   root.addCommand(trace(cli));

@@ -131,6 +131,7 @@ test('an operator books, records what was done, and looks', async () => {
       transferId: 'second',
       tenantId: 'harbour',
       businessLine: 'alerts',
+      currency: 'CNY',
       cashMicros: 5n,
       units: 0n,
     }),
@@ -157,10 +158,7 @@ describe.each<DatabaseRole>(['worker', 'operator', 'reader'])('%s cannot', (role
     ['delete what an operator did', 'delete from operator_actions'],
     ['open an account by hand', 'update accounts set open = true'],
     ['turn a guard off', 'alter table transfers disable trigger all'],
-    [
-      'drop a day',
-      `select detach from (select 1) as x (detach) where false; drop table reservations`,
-    ],
+    ['drop a table of money', 'drop table reservations'],
     [
       'replace a function',
       `create or replace function ${schema}.owns() returns int language sql as 'select 1'`,

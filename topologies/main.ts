@@ -31,6 +31,7 @@ import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
 import { diagnoseKafka } from './kafka-refusal.js';
 import { readTopicLimits } from './kafka-limits.js';
+import { ledgerWatch } from './ledger-watch.js';
 import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
 import { readPublishedConfig } from './published-config.js';
@@ -40,6 +41,7 @@ import { type Chore, doChores } from './runtime/chores.js';
 import { Health } from './runtime/health.js';
 import { crashPoints } from './runtime/crash-points.js';
 import { kafkaQuestion, watchKafka } from './runtime/kafka-watch.js';
+import { LedgerMetrics } from './runtime/ledger-metrics.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
@@ -300,6 +302,7 @@ const assemble = async (
   let callbackPort: number | null = null;
   const chores: Chore[] = [];
   if (groups.has('settle')) {
+    chores.push(...ledgerWatch(database, new LedgerMetrics(metrics.registry)));
     const settlements = postgresSettlements(database, groupOf(prefix, 'settle'));
     const attemptsConsumer = groupOf(prefix, 'attempts');
     const attempts = postgresAttempts(database, attemptsConsumer);

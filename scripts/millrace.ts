@@ -12,6 +12,7 @@ import { budgetBurn } from './commands/budget-burn.js';
 import { budgetClose } from './commands/budget-close.js';
 import { budgetGrant } from './commands/budget-grant.js';
 import { budgetHistory } from './commands/budget-history.js';
+import { budgetQuota } from './commands/budget-quota.js';
 import { budgetShow } from './commands/budget-show.js';
 import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
@@ -81,6 +82,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetClose(cli),
       budgetHistory(cli),
       budgetBurn(cli),
+      budgetQuota(cli),
     ),
   );
   root.addCommand(

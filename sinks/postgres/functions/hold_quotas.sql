@@ -1,6 +1,6 @@
 -- What reserve() is to do with a message where quotas are asked. refusal null: it is affordable, costs at most `cash`,
--- may go on `channels` (null: no quota was asked) and holds quota_cash of each of `quotas`. A message that is not fresh
--- has all fields null.
+-- may go on `channels` (null: no quota was asked) and holds quota_cash of each of `quotas`. Of a message that is not fresh
+-- (reserved before) it says nothing, or what nobody needs.
 do $$
 begin
   create type quota_hold as (
@@ -23,7 +23,7 @@ create or replace function hold_quotas(
 #variable_conflict use_column
 declare
   c_most constant bigint := 9223372036854775807;
-  -- Fresh messages, in order: place in the batch, and kind. Those of one kind want the same of the same counters.
+  -- Messages, in order: place in the batch, and kind. Those of one kind want the same of the same counters.
   v_places bigint[];
   v_kinds integer[];
   -- By kind. Its legs (one a channel, in order of preference) are from v_leg_from[kind] to before v_leg_from[kind + 1].
@@ -68,25 +68,22 @@ declare
   a integer;
   c integer;
 begin
-  with fresh as materialized (
+  with asked as materialized (
     select q.place, account, offer, q.day, q.cash, q.units,
       dense_rank() over (order by account, offer, q.day, q.cash, q.units)::integer as kind
-    from unnest(p_accounts, p_offers, p_messages, p_generations, p_days, p_cash, p_units) with ordinality
-      as q (account, offer, message_id, generation, day, cash, units, place)
-    left join reservations r
-      on r.day = q.day and r.tenant_id = p_tenants[q.account] and r.message_id = q.message_id
-      and r.generation = q.generation
-    where p_refusals[q.account] is null and (r.day is null or (r.state = 'voided' and r.renewable))
+    from unnest(p_accounts, p_offers, p_days, p_cash, p_units) with ordinality
+      as q (account, offer, day, cash, units, place)
+    where p_refusals[q.account] is null
   )
   select v.*, g.*
   into v_places, v_kinds, v_accounts, v_offers, v_days, v_cash, v_units, v_counts
-  from (select array_agg(place order by place), array_agg(kind order by place) from fresh) v
+  from (select array_agg(place order by place), array_agg(kind order by place) from asked) v
   cross join (
     select array_agg(account order by kind), array_agg(offer order by kind), array_agg(day order by kind),
       array_agg(cash order by kind), array_agg(units order by kind), array_agg(messages order by kind)
     from (
       select kind, account, offer, day, cash, units, count(*) as messages
-      from fresh group by kind, account, offer, day, cash, units
+      from asked group by kind, account, offer, day, cash, units
     ) kinds
   ) g;
   if v_places is null then
@@ -161,11 +158,21 @@ begin
   join quota_counters c using (quota_id, starts)
   join quotas q using (quota_id);
 
-  -- First all messages of a kind at once. Where they do not come out even (there is room for some of a kind only), again
-  -- one by one, in order. A leg without room for one message stays full: room never grows here.
+  -- First all messages of a kind at once, also those that are no longer fresh: where there is room for all, there is for
+  -- those that are. Where they do not come out even (there is room for some of a kind only), again one by one, in order, only
+  -- those that are fresh. A leg without room for one message stays full: room never grows here.
   for v_attempt in 1 .. 2 loop
     v_even := true;
     v_by_kind := v_attempt = 1;
+    if not v_by_kind then
+      select coalesce(array_agg(place order by place), '{}'), coalesce(array_agg(kind order by place), '{}')
+      into v_places, v_kinds
+      from unnest(v_places, v_kinds) as m (place, kind)
+      left join reservations r
+        on r.day = p_days[m.place] and r.tenant_id = p_tenants[p_accounts[m.place]] and r.message_id = p_messages[m.place]
+        and r.generation = p_generations[m.place]
+      where r.day is null or (r.state = 'voided' and r.renewable);
+    end if;
     v_items := case when v_by_kind then array(select generate_series(1, cardinality(v_counts))) else v_kinds end;
     v_room_cash := v_first_cash;
     v_room_units := v_first_units;

@@ -79,7 +79,7 @@ begin
       r.units_cap as stored_units_cap, r.topic, r.partition, r.record_offset,
       r.channels as stored_channels,
       v_ids[q.account] as account_id,
-      -- Where quotas were asked: fresh then and now.
+      -- Where quotas are asked: also when they were.
       (r.day is null or (r.state = 'voided' and r.renewable))
         and (v_holds is null or q.held_cash is not null or q.refusal is not null or v_refusals[q.account] is not null) as fresh
     from unnest(

@@ -72,8 +72,8 @@ begin
   return query
   with asked as materialized (
     select
-      q.account, q.source, q.at_offset, q.message_id, q.generation, q.day, coalesce(q.held_cash, q.cash) as cash, q.units,
-      q.cash_cap, q.units_cap, q.refusal, q.channels, q.quotas, q.quota_cash, q.narrowed, q.place,
+      q.account, q.source, q.at_offset, q.message_id, q.generation, q.day,
+      coalesce((v_holds[q.place]).cash, q.cash) as cash, q.units, q.cash_cap, q.units_cap, q.place,
       r.day as stored_day, r.account_id as stored_account, r.state, r.renewable,
       r.cash as stored_cash, r.units as stored_units, r.cash_cap as stored_cash_cap,
       r.units_cap as stored_units_cap, r.topic, r.partition, r.record_offset,
@@ -81,13 +81,15 @@ begin
       v_ids[q.account] as account_id,
       -- Where quotas are asked: also when they were.
       (r.day is null or (r.state = 'voided' and r.renewable))
-        and (v_holds is null or q.held_cash is not null or q.refusal is not null or v_refusals[q.account] is not null) as fresh
+        and (
+          v_holds is null or (v_holds[q.place]).cash is not null or (v_holds[q.place]).refusal is not null
+          or v_refusals[q.account] is not null
+        ) as fresh
     from unnest(
       p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_cash, p_units, p_cash_caps,
-      p_units_caps, v_holds
+      p_units_caps
     ) with ordinality as q (
-      account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap,
-      refusal, held_cash, channels, quotas, quota_cash, narrowed, place
+      account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, place
     )
     left join reservations r
       on r.day = q.day and r.tenant_id = p_tenants[q.account] and r.message_id = q.message_id
@@ -98,7 +100,7 @@ begin
       v_holds is not null
         or (sum(cash) over account_all <= v_cash[account] and sum(units) over account_all <= v_pv[account]) as all_fit
     from asked
-    where fresh and v_refusals[account] is null and refusal is null
+    where fresh and v_refusals[account] is null and (v_holds[place]).refusal is null
     window account_all as (partition by account)
   ),
   greedy as materialized (
@@ -107,11 +109,11 @@ begin
   ),
   taken as materialized (
     select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day, place, channels, quotas, quota_cash, narrowed
+      stored_day, place
     from wanted where all_fit
     union all
     select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day, place, channels, quotas, quota_cash, narrowed
+      stored_day, place
     from greedy where (spent).taken
   ),
   inserted as (
@@ -121,7 +123,8 @@ begin
     )
     select
       day, p_tenants[account], message_id, generation, account_id, cash, units, cash_cap, units_cap,
-      p_topics[source], p_partitions[source], at_offset, channels, quotas, quota_cash
+      p_topics[source], p_partitions[source], at_offset,
+      (v_holds[place]).channels, (v_holds[place]).quotas, (v_holds[place]).quota_cash
     from taken where stored_day is null
   ),
   renewed as (
@@ -130,7 +133,8 @@ begin
       posted_cash = 0, posted_units = 0, reversed_cash = 0, reversed_units = 0, cash_cap = t.cash_cap, units_cap = t.units_cap,
       topic = p_topics[t.source], partition = p_partitions[t.source], record_offset = t.at_offset,
       reserved_at = now(), resolved_at = null,
-      channels = t.channels, quotas = t.quotas, quota_cash = t.quota_cash, channel = null
+      channels = (v_holds[t.place]).channels, quotas = (v_holds[t.place]).quotas,
+      quota_cash = (v_holds[t.place]).quota_cash, channel = null
     from taken t
     where t.stored_day is not null and r.day = t.stored_day and r.tenant_id = p_tenants[t.account]
       and r.message_id = t.message_id and r.generation = t.generation
@@ -158,10 +162,11 @@ begin
       select q.quota_id, quota_starts(q.period, t.day) as starts, q.cash_limit, q.units_limit,
         sum(t.messages * h.cash)::bigint as cash, sum(t.units)::bigint as units
       from (
-        select day, quotas, quota_cash, count(*) as messages, sum(units) as units
+        select day, (v_holds[place]).quotas as quotas, (v_holds[place]).quota_cash as quota_cash, count(*) as messages,
+          sum(units) as units
         from taken
-        where v_holds is not null and quotas is not null
-        group by day, quotas, quota_cash
+        where v_holds is not null and (v_holds[place]).quotas is not null
+        group by 1, 2, 3
       ) t
       cross join unnest(t.quotas, t.quota_cash) as h (quota_id, cash)
       join quotas q using (quota_id)
@@ -182,11 +187,11 @@ begin
     a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset, a.stored_channels
   from asked a where not a.fresh
   union all
-  select a.place::integer, coalesce(v_refusals[a.account], a.refusal), null, null, null, null, null, null
-  from asked a where a.fresh and (v_refusals[a.account] is not null or a.refusal is not null)
+  select a.place::integer, coalesce(v_refusals[a.account], (v_holds[a.place]).refusal), null, null, null, null, null, null
+  from asked a where a.fresh and (v_refusals[a.account] is not null or (v_holds[a.place]).refusal is not null)
   union all
-  select t.place::integer, 'reserved', t.cash, t.units, null, null, null, t.channels
-  from taken t where v_holds is not null and t.narrowed
+  select t.place::integer, 'reserved', t.cash, t.units, null, null, null, (v_holds[t.place]).channels
+  from taken t where v_holds is not null and (v_holds[t.place]).narrowed
   union all
   select
     g.place::integer,

@@ -1,4 +1,9 @@
-import { QUERYING_ADAPTERS, type BusinessConfig, type ConfigKind } from './config.js';
+import {
+  QUERYING_ADAPTERS,
+  type BusinessConfig,
+  type ConfigKind,
+  type QuotaConfig,
+} from './config.js';
 
 /** What one file says that another contradicts. */
 interface Contradiction {
@@ -125,7 +130,54 @@ const soundProviders: Check = ({ channels }) =>
     }),
   );
 
-const CHECKS: readonly Check[] = [uniqueNames, knownChannels, knownTenants, soundProviders];
+/** A quota names a channel, once a period; cash of several lines is added up, so they must have one currency. */
+const soundQuotas: Check = ({ tenants, channels }) => {
+  const known = new Set(channels.map(({ name }) => name));
+  const judged = (quotas: readonly QuotaConfig[], path: string): readonly Contradiction[] => [
+    ...quotas.flatMap(({ channel }, index) =>
+      known.has(channel)
+        ? []
+        : [
+            {
+              kind: 'tenants' as const,
+              path: `${path}[${index}].channel`,
+              message: `channels.yaml has no channel ${channel}`,
+            },
+          ],
+    ),
+    ...repeated(
+      'tenants',
+      'a quota of',
+      quotas.map(({ channel, period }) => `${channel} by the ${period}`),
+      (index) => `${path}[${index}]`,
+    ),
+  ];
+  return tenants.flatMap(({ quotas = [], businessLines }, tenant) => [
+    ...judged(quotas, `[${tenant}].quotas`),
+    ...quotas.flatMap(({ cash }, index) =>
+      cash === undefined || new Set(businessLines.map(({ currency }) => currency)).size === 1
+        ? []
+        : [
+            {
+              kind: 'tenants' as const,
+              path: `[${tenant}].quotas[${index}].cash`,
+              message: 'its business lines have several currencies: limit the cash of each line',
+            },
+          ],
+    ),
+    ...businessLines.flatMap(({ quotas: own = [] }, line) =>
+      judged(own, `[${tenant}].businessLines[${line}].quotas`),
+    ),
+  ]);
+};
+
+const CHECKS: readonly Check[] = [
+  uniqueNames,
+  knownChannels,
+  knownTenants,
+  soundProviders,
+  soundQuotas,
+];
 
 /** What zod cannot see: names that are used and not defined, defined twice, or contradict each other. */
 export const crossCheck: Check = (config) => CHECKS.flatMap((check) => check(config));

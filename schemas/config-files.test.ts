@@ -81,3 +81,46 @@ test('a provider that may send twice is refused', () => {
     'channels.yaml [0].providers[0].url',
   ]);
 });
+
+test('a quota names a channel once a period, limits something, and adds up one currency', () => {
+  const line = (currency: string, quotas: string) =>
+    `{ name: ${currency.toLowerCase()}, currency: ${currency}, initialCash: '1', initialUnits: 1, quotas: [${quotas}] }`;
+  const tenants = (...quotas: [string, string, string]) => {
+    const [all, ...lines] = quotas;
+    write(
+      'tenants.yaml',
+      `- { id: lantern, quotas: [${all}], businessLines: [${line('CNY', lines[0])}, ${line('USD', lines[1])}] }`,
+    );
+    write('templates.yaml', '[{ id: a }]');
+    return problems();
+  };
+  const sms = '{ channel: sms, period: day, units: 5 }';
+  expect(
+    tenants(sms, "{ channel: sms, period: month, cash: '5.00', elasticFactor: 1.125 }", sms),
+  ).toEqual([]);
+  expect(
+    tenants(
+      "{ channel: sms, period: day, cash: '5' }",
+      `${sms}, ${sms}`,
+      '{ channel: fax, period: day, units: 5 }',
+    ),
+  ).toEqual([
+    'tenants.yaml [0].quotas[0].cash',
+    'tenants.yaml [0].businessLines[0].quotas[1]',
+    'tenants.yaml [0].businessLines[1].quotas[0].channel',
+  ]);
+  expect(
+    tenants(
+      '{ channel: sms, period: week, units: 5 }',
+      '{ channel: sms, period: day }',
+      '{ channel: sms, period: day, units: -1, elasticFactor: 0.9 }, { channel: sms, period: month, cash: 5, elasticFactor: 1.0001 }',
+    ),
+  ).toEqual([
+    'tenants.yaml [0].quotas[0].period',
+    'tenants.yaml [0].businessLines[0].quotas[0]',
+    'tenants.yaml [0].businessLines[1].quotas[0].units',
+    'tenants.yaml [0].businessLines[1].quotas[0].elasticFactor',
+    'tenants.yaml [0].businessLines[1].quotas[1].cash',
+    'tenants.yaml [0].businessLines[1].quotas[1].elasticFactor',
+  ]);
+});

@@ -32,6 +32,23 @@ const name = z
 const currency = z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as CNY');
 const positiveInt = z.int().positive();
 
+/** What may be sent over a channel in a period (UTC), by a tenant or one of its business lines. */
+const quotaSchema = z
+  .strictObject({
+    channel: name,
+    period: z.enum(['day', 'month']),
+    /** In the currency of the line; a tenant's lines then have one currency. */
+    cash: money.optional(),
+    /** In PV. */
+    units: z.int().nonnegative().optional(),
+    /** limit × factor is the hard stop; past the plain limit an alert is raised. */
+    elasticFactor: z.number().min(1).max(9).multipleOf(0.001).default(1),
+  })
+  .refine(({ cash, units }) => cash !== undefined || units !== undefined, {
+    message: 'a quota limits cash, units or both',
+  });
+export type QuotaConfig = z.infer<typeof quotaSchema>;
+
 export const tenantSchema = z.strictObject({
   id: name,
   /** Topics ingest.<tenant>.p0..p3 of its own, where tenantId must match. */
@@ -45,6 +62,8 @@ export const tenantSchema = z.strictObject({
   webhookUrl: z.url().optional(),
   /** Environment variable with its standard-webhooks secret (whsec_...). */
   webhookSecretEnv: z.string().optional(),
+  /** Of all its lines together. */
+  quotas: z.array(quotaSchema).optional(),
   businessLines: z
     .array(
       z.strictObject({
@@ -53,6 +72,7 @@ export const tenantSchema = z.strictObject({
         /** Granted once, when first applied. */
         initialCash: money,
         initialUnits: z.int().nonnegative(),
+        quotas: z.array(quotaSchema).optional(),
       }),
     )
     .nonempty(),

@@ -13,6 +13,7 @@ import { budgetClose } from './commands/budget-close.js';
 import { budgetDetach } from './commands/budget-detach.js';
 import { budgetGrant } from './commands/budget-grant.js';
 import { budgetHistory } from './commands/budget-history.js';
+import { budgetQuota } from './commands/budget-quota.js';
 import { budgetShow } from './commands/budget-show.js';
 import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
@@ -88,6 +89,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetHistory(cli),
       budgetBurn(cli),
       budgetDetach(cli),
+      budgetQuota(cli),
     ),
   );
   root.addCommand(

@@ -16,6 +16,7 @@ import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
+import { postgresQuotas } from '../sinks/postgres/quotas.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
@@ -34,6 +35,7 @@ import { readTopicLimits } from './kafka-limits.js';
 import { ledgerWatch } from './ledger-watch.js';
 import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
+import { quotaWatch } from './quota-watch.js';
 import { readPublishedConfig } from './published-config.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
@@ -364,6 +366,7 @@ const assemble = async (
     });
     callbackPort = callbacks.port;
     closers.push(() => callbacks.close());
+    chores.push(quotaWatch(postgresQuotas(database), metrics.quotaUse, log));
   }
   if (groups.has('windows')) {
     worker.add(

@@ -174,6 +174,10 @@ describe('budget-reserve', () => {
         currency: 'CNY',
         unitsCap: 5,
         cashCapMicros: 90_000n,
+        candidates: [
+          { channel: 'sms', cashMicros: 80_000n },
+          { channel: 'app_push', cashMicros: 2_000n },
+        ],
       },
     ]);
     expect(emitted).toMatchObject({
@@ -215,6 +219,31 @@ describe('budget-reserve', () => {
     });
   });
 
+  test.each<[string, ReservationDecision, readonly string[]]>([
+    [
+      'that have quota, in order of preference',
+      { ...reserved, channels: ['app_push', 'sms'] },
+      ['sms', 'app_push'],
+    ],
+    ['that have quota', { ...reserved, channels: ['app_push'] }, ['app_push']],
+    [
+      'that have quota, are paid for and still configured',
+      { kind: 'reserved', cashMicros: 2_000n, units: 1, channels: ['fax', 'app_push'] },
+      ['app_push'],
+    ],
+  ])('passes on the candidates %s', async (_, decision, candidates) => {
+    const { emitted } = await run({}, decision);
+    expect(emitted).toMatchObject({ to: 'reserved', value: { candidates } });
+  });
+
+  test('voids what was reserved where the configuration left no channel that had quota', async () => {
+    const { emitted } = await run({}, { ...reserved, channels: ['fax'] });
+    expect(emitted).toMatchObject({
+      to: 'refused',
+      value: { reason: 'no_channel', settlement: { kind: 'void' } },
+    });
+  });
+
   test('voids what was reserved where prices left no candidate', async () => {
     const { emitted } = await run({}, { kind: 'reserved', cashMicros: 1n, units: 1 });
     expect(emitted).toMatchObject({
@@ -235,6 +264,7 @@ describe('budget-reserve', () => {
     [{ kind: 'currency' }, 'currency', false],
     [{ kind: 'budget_cash' }, 'budget_cash', true],
     [{ kind: 'budget_pv' }, 'budget_pv', true],
+    [{ kind: 'quota' }, 'quota', true],
     [{ kind: 'too_old' }, 'expired', false],
   ])('%o: refused %s, key freed: %s', async (decision, reason, retryable) => {
     const { emitted, released } = await run({ idempotencyKey: 'k' }, decision);

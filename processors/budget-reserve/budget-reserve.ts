@@ -27,7 +27,7 @@ export type ReserveFact =
       readonly kind: 'asked';
       readonly worst: WorstCase;
       readonly decision: ReservationDecision;
-      /** Candidates that the reserved amounts pay for: fewer, where prices rose since it was reserved. */
+      /** Candidates that had quota and that the reserved amounts pay for: fewer, where prices rose since it was reserved. */
       readonly candidates: readonly string[];
     };
 
@@ -61,6 +61,7 @@ const asked = ({ value: { request, generation }, at }: Deduped, worst: WorstCase
     currency: worst.currency,
     unitsCap: request.units,
     cashCapMicros: request.maxCostMicros,
+    candidates: worst.costs,
   }) satisfies ReservationRequest;
 
 const payerOf = ({ value: { request, generation }, at }: Deduped): Payer => ({
@@ -82,12 +83,11 @@ const factOf = (
   if (decision.kind !== 'reserved')
     return { kind: 'asked', worst, decision, candidates: [] } as const;
   const asNow = decision.cashMicros >= worst.cashMicros && decision.units >= worst.units;
-  return {
-    kind: 'asked',
-    worst,
-    decision,
-    candidates: asNow ? worst.candidates : stillPaidFor(record, decision, tariff),
-  } as const;
+  const paid = asNow ? worst.candidates : stillPaidFor(record, decision, tariff);
+  const { channels } = decision;
+  const candidates =
+    channels === undefined ? paid : paid.filter((channel) => channels.includes(channel));
+  return { kind: 'asked', worst, decision, candidates } as const;
 };
 
 const stillPaidFor = (
@@ -147,7 +147,7 @@ export const budgetReserve = ({
       return refuse({
         reason: 'no_channel',
         field: 'channels',
-        detail: 'since it was reserved, prices rose above what was reserved',
+        detail: 'since it was reserved, its channels left the configuration or rose in price',
         settlement: { kind: 'void', cashMicros, units, currency, leaseId: null },
       });
     return {
@@ -258,6 +258,12 @@ const refusalOf = (
       return {
         reason: 'budget_pv',
         detail: `fewer PV units are available than the ${units} asked`,
+      };
+    case 'quota':
+      return {
+        reason: 'quota',
+        field: 'channels',
+        detail: "no allowed channel has quota left in the period of createdAt's day",
       };
     case 'too_old':
       return {

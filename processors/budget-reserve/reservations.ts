@@ -3,6 +3,13 @@ import type { Coordinates } from '../../schemas/record.js';
 import type { OwnReservations } from '../dedupe/own-reservations.js';
 import type { Partition } from '../processor.js';
 
+/** A channel that a message may take, and the most that it costs there. */
+export interface CandidateCost {
+  readonly channel: string;
+  /** Micros of the request's currency, at least 0. */
+  readonly cashMicros: Micros;
+}
+
 /** The most one message can cost, asked of its account. */
 export interface ReservationRequest {
   readonly tenantId: TenantId;
@@ -22,12 +29,20 @@ export interface ReservationRequest {
   /** The request's own caps: with the account they are the fingerprint that must not differ under one id. */
   readonly unitsCap: number | null;
   readonly cashCapMicros: Micros | null;
+  /** In order of preference: each is asked of the quotas of its channel. None named: no quota is asked. */
+  readonly candidates?: readonly CandidateCost[];
 }
 
 /** What the ledger decided, now or when it was asked first. */
 export type ReservationDecision =
   /** Reserved by these coordinates, now or before; the amounts are the stored ones. */
-  | { readonly kind: 'reserved'; readonly cashMicros: Micros; readonly units: number }
+  | {
+      readonly kind: 'reserved';
+      readonly cashMicros: Micros;
+      readonly units: number;
+      /** Channels that had quota, and on which it is held; absent: all that were asked. */
+      readonly channels?: readonly string[];
+    }
   /** Another record reserved the same message and generation. */
   | { readonly kind: 'duplicate' | 'idempotency_conflict'; readonly firstAt: Coordinates }
   | {
@@ -37,6 +52,8 @@ export type ReservationDecision =
         | 'currency'
         | 'budget_cash'
         | 'budget_pv'
+        /** No candidate's channel has quota left in the period of createdAt's day. */
+        | 'quota'
         /** createdAt's day is no longer attached. */
         | 'too_old';
     };

@@ -9,6 +9,7 @@ import type {
 } from '../../schemas/config.js';
 import type { MessageRequest, Recipient } from '../../schemas/generated/records.js';
 import type { Refusal } from '../refusal.js';
+import type { CandidateCost } from './reservations.js';
 
 /** The configuration that a cost is computed from. */
 export interface Tariff {
@@ -23,6 +24,8 @@ export interface WorstCase {
   readonly kind: 'priced';
   /** In order of preference. */
   readonly candidates: readonly string[];
+  /** Of each candidate, in the same order. */
+  readonly costs: readonly CandidateCost[];
   readonly cashMicros: Micros;
   readonly units: number;
   /** The account's. */
@@ -68,7 +71,7 @@ export const worstCase = (request: MessageRequest, tariff: Tariff): Pricing => {
   const { units } = template;
   const cap = request.units !== null && request.units < units ? -1n : request.maxCostMicros;
   const allowed = request.channels.length > 0 ? request.channels : policy.defaultChannels;
-  const candidates: string[] = [];
+  const costs: CandidateCost[] = [];
   const obstacles = new Set<Obstacle>();
   let cashMicros = 0n;
   for (const name of allowed) {
@@ -83,12 +86,13 @@ export const worstCase = (request: MessageRequest, tariff: Tariff): Pricing => {
       obstacles.add(cost);
       continue;
     }
-    if (!candidates.includes(name)) candidates.push(name);
+    if (!costs.some(({ channel }) => channel === name))
+      costs.push({ channel: name, cashMicros: cost });
     if (cost > cashMicros) cashMicros = cost;
   }
-  return candidates.length > 0
-    ? { kind: 'priced', candidates, cashMicros, units, currency: line.currency }
-    : nothingLeft(obstacles);
+  if (costs.length === 0) return nothingLeft(obstacles);
+  const candidates = costs.map(({ channel }) => channel);
+  return { kind: 'priced', candidates, costs, cashMicros, units, currency: line.currency };
 };
 
 interface Asked {

@@ -38,6 +38,11 @@ const amounts = { cashMicros: 45_000n, units: 2 };
 
 test.each([
   ['post', feedback('post'), { kind: 'post', ...shared, ...amounts, renewable: false }],
+  [
+    'post, with the channel that was used',
+    { ...feedback('post'), channel: 'sms' },
+    { kind: 'post', ...shared, ...amounts, renewable: false, channel: 'sms' },
+  ],
   ['reverse', feedback('reverse'), { kind: 'reverse', ...shared, ...amounts, renewable: false }],
   ['void by send', feedback('void'), { kind: 'void', ...shared, ...amounts, renewable: false }],
   ['none', feedback('none'), null],

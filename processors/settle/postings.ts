@@ -2,15 +2,10 @@ import type { DeliveryFeedback, MessageRefused } from '../../schemas/generated/r
 import type { PartitionSlice } from '../../schemas/record.js';
 import type { Posting, PostingSlice } from './settlements.js';
 
+const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation'] as const;
 /** The fields that settle decodes; it skips the rest. */
-export const SETTLED_FEEDBACK = [
-  'settlement',
-  'messageId',
-  'tenantId',
-  'createdAt',
-  'generation',
-] as const;
-export const SETTLED_REFUSAL = [...SETTLED_FEEDBACK, 'retryable'] as const;
+export const SETTLED_FEEDBACK = [...SETTLED, 'channel'] as const;
+export const SETTLED_REFUSAL = [...SETTLED, 'retryable'] as const;
 
 /** What settle reads. */
 export type Settled =
@@ -36,6 +31,7 @@ export const postingOf = (event: Settled): Posting | null => {
     cashMicros: settlement.cashMicros,
     units: settlement.units,
     renewable: settlement.kind === 'void' && 'retryable' in event && event.retryable,
+    ...(settlement.kind === 'post' && 'channel' in event && { channel: event.channel }),
   };
 };
 

@@ -13,6 +13,8 @@ export interface Posting {
   readonly units: number;
   /** void only: the refusal was retryable, so the message may be reserved anew under other coordinates. */
   readonly renewable: boolean;
+  /** post only: the channel that was used. Its quotas are used, those of the other candidates are released. */
+  readonly channel?: string;
 }
 
 /** The postings of one partition's slice. Without postings it only moves the offset. */

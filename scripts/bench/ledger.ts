@@ -6,6 +6,7 @@ import type { Posting } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import { DEFAULT_SCHEMA } from '../../sinks/postgres/pool.js';
+import { postgresQuotas } from '../../sinks/postgres/quotas.js';
 import { postgresSettlements } from '../../sinks/postgres/settlements.js';
 import { type FreshDatabase, freshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
 import { funded } from '../../sinks/postgres/testing/funded.js';
@@ -26,6 +27,8 @@ export interface LedgerResult {
   readonly ours: LedgerRates & {
     /** A thousand accounts, the busiest first (Zipf, exponent 1). */
     readonly zipf: LedgerRates;
+    /** The hot account, with quotas by day and month of its tenant and of itself, none of them near its limit. */
+    readonly quotas: LedgerRates;
     /** The hot account in tables of so many rows. */
     readonly grown: LedgerRates & { readonly rows: number };
   };
@@ -36,6 +39,9 @@ export interface LedgerResult {
     /** What the rows of `grown` cost: 1 is nothing. */
     readonly grownVsEmptyReserve: number;
     readonly grownVsEmptyPairs: number;
+    /** What quotas cost: 1 is nothing. */
+    readonly quotasVsNoneReserve: number;
+    readonly quotasVsNonePairs: number;
   };
   /** Accounts whose counters do not add up to what was done: 0. */
   readonly wrongAccounts: number;
@@ -68,6 +74,7 @@ const UNITS = 1;
 const PRICE = 40_000n;
 /** More than any run spends. */
 const FUNDS = { cashMicros: 10n ** 15n, units: 10n ** 9n } as const;
+const CHANNEL = 'sms';
 const FILLED_AT_ONCE = 250_000;
 
 /** A ledger of its own, and what was done to it. */
@@ -105,6 +112,22 @@ class BenchLedger {
     // The day's table, and plans of both functions.
     await ledger.pairs(() => 0, 4);
     return ledger;
+  }
+
+  /** The tenant and its hot account get quotas that no run uses up. */
+  async limit(): Promise<this> {
+    const quotas = (['day', 'month'] as const).map((period) => ({
+      channel: CHANNEL,
+      period,
+      cash: '1000000000',
+      units: 1_000_000_000,
+      elasticFactor: 1,
+    }));
+    const hot = { name: lineOf(0), currency: 'CNY', initialCash: '0', initialUnits: 0, quotas };
+    await postgresQuotas(this.database).set([
+      { id: 'bench', ownIngest: false, lanes: ['p1'], quotas, businessLines: [hot] },
+    ]);
+    return this;
   }
 
   close(): Promise<void> {
@@ -206,6 +229,7 @@ class BenchLedger {
       currency: 'CNY',
       unitsCap: null,
       cashCapMicros: null,
+      candidates: [{ channel: CHANNEL, cashMicros: CASH }],
     };
   }
 
@@ -224,7 +248,7 @@ class BenchLedger {
       const postings = batch.slice(from, from + BATCH).map((request): Posting => {
         const { businessLine } = request;
         this.posted.set(businessLine, (this.posted.get(businessLine) ?? 0n) + PRICE);
-        return { ...request, kind: 'post', cashMicros: PRICE, renewable: false };
+        return { ...request, kind: 'post', cashMicros: PRICE, renewable: false, channel: CHANNEL };
       });
       const start = this.settled;
       this.settled += postings.length;
@@ -278,13 +302,14 @@ const ratesOf = (reserves: readonly number[], pairs: readonly number[]): LedgerR
   pairsPerSecond: Math.round(median(pairs)),
 });
 
-/** Two ledgers on the stack's Postgres, one with many rows, measured in turn: a busy machine is busy for both. */
+/** Three ledgers on the stack's Postgres, one with many rows and one with quotas, measured in turn: a busy machine is busy for both. */
 export const ledgerBench = async (
   { ids, rows, rounds }: LedgerOptions,
   say: (line: string) => void,
 ): Promise<LedgerResult> => {
   const small = await BenchLedger.open(ids);
   const grown = await BenchLedger.open(ids);
+  const limited = await (await BenchLedger.open(ids)).limit();
   try {
     say(`filling one ledger with ${rows.toString()} rows, ids ${ids}`);
     await grown.fill(rows);
@@ -295,15 +320,19 @@ export const ledgerBench = async (
       zipfPairs: [] as number[],
       grownReserves: [] as number[],
       grownPairs: [] as number[],
+      limitedReserves: [] as number[],
+      limitedPairs: [] as number[],
       rowByRow: [] as number[],
     };
     for (let number = 1; number <= rounds; number++) {
       say(`round ${number.toString()} of ${rounds.toString()}`);
       figures.reserves.push(await small.reserves(small.hot));
       figures.grownReserves.push(await grown.reserves(grown.hot));
+      figures.limitedReserves.push(await limited.reserves(limited.hot));
       figures.rowByRow.push(await small.rowByRow());
       figures.pairs.push(await small.pairs(small.hot));
       figures.grownPairs.push(await grown.pairs(grown.hot));
+      figures.limitedPairs.push(await limited.pairs(limited.hot));
       figures.zipfReserves.push(await small.reserves(small.spread));
       figures.zipfPairs.push(await small.pairs(small.spread));
     }
@@ -314,6 +343,7 @@ export const ledgerBench = async (
       ours: {
         ...ratesOf(figures.reserves, figures.pairs),
         zipf: ratesOf(figures.zipfReserves, figures.zipfPairs),
+        quotas: ratesOf(figures.limitedReserves, figures.limitedPairs),
         grown: { ...ratesOf(figures.grownReserves, figures.grownPairs), rows },
       },
       rowByRow: { reservesPerSecond: Math.round(median(figures.rowByRow)) },
@@ -321,11 +351,17 @@ export const ledgerBench = async (
         reserveVsRowByRow: ratio(figures.reserves, figures.rowByRow),
         grownVsEmptyReserve: ratio(figures.grownReserves, figures.reserves),
         grownVsEmptyPairs: ratio(figures.grownPairs, figures.pairs),
+        quotasVsNoneReserve: ratio(figures.limitedReserves, figures.reserves),
+        quotasVsNonePairs: ratio(figures.limitedPairs, figures.pairs),
       },
-      wrongAccounts: (await small.wrongAccounts()) + (await grown.wrongAccounts()),
+      wrongAccounts:
+        (await small.wrongAccounts()) +
+        (await grown.wrongAccounts()) +
+        (await limited.wrongAccounts()),
     };
   } finally {
     await small.close();
     await grown.close();
+    await limited.close();
   }
 };

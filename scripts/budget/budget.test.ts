@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { freshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
 import type { FreshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
 import { funded } from '../../sinks/postgres/testing/funded.js';
+import { postgresQuotas } from '../../sinks/postgres/quotas.js';
 import { ownedReservations } from '../../sinks/postgres/testing/owned-reservations.js';
 import { postgresSettlements } from '../../sinks/postgres/settlements.js';
 import { commandLine } from '../testing/command-line.js';
@@ -172,7 +174,11 @@ test('a transfer is in the history of both accounts, and an account of none is t
 });
 
 /** Message n: 100.00 CNY and 10 PV reserved. */
-const reserve = async (...messages: number[]): Promise<readonly string[]> => {
+const reserve = (...messages: number[]) => reserveAll(messages, {});
+const reserveAll = async (
+  messages: readonly number[],
+  over: Partial<ReservationRequest>,
+): Promise<readonly string[]> => {
   const decisions = await ownedReservations(database).reserve(
     messages.map((n) => ({
       tenantId: tenantId(tenant),
@@ -186,6 +192,7 @@ const reserve = async (...messages: number[]): Promise<readonly string[]> => {
       currency: 'CNY',
       unitsCap: null,
       cashCapMicros: null,
+      ...over,
     })),
   );
   return decisions.map(({ kind }) => kind);
@@ -273,6 +280,55 @@ test('burn is what recent messages cost or may cost, by the hour, and how long w
   expect(text).toMatch(/alerts +CNY +0\.00 +0\.00 +5\.00$/m);
   const since = new Date(Date.now() + 60_000).toISOString();
   expect(await burn('--since', since)).toMatchObject([{ cash: { spent: 0, emptyAt: null } }]);
+});
+
+test('quota has limits, stops, what is used and held in this day and month, and what is past its limit', async () => {
+  const quota = (period: 'day' | 'month', units: number, cash?: string) => ({
+    channel: 'sms',
+    period,
+    ...(cash !== undefined && { cash }),
+    units,
+    elasticFactor: 1.5,
+  });
+  const configured = (id: string, ...quotas: ReturnType<typeof quota>[]) => {
+    const line = { name: 'promo', currency: 'CNY', initialCash: '0', initialUnits: 0 };
+    const [own, ...all] = quotas;
+    const businessLines = [{ ...line, ...(own !== undefined && { quotas: [own] }) }];
+    return { id, ownIngest: false, lanes: ['p0' as const], quotas: all, businessLines };
+  };
+  await postgresQuotas(database).set([
+    configured(tenant, quota('month', 15), quota('day', 30, '150')),
+    configured(`${tenant}-idle`, quota('month', 0)),
+  ]);
+  const now = Date.now();
+  const candidates = [{ channel: 'sms', cashMicros: 80_000_000n }];
+  expect(await reserveAll([1, 2, 3], { createdAt: now, candidates })).toEqual([
+    'reserved',
+    'reserved',
+    'quota',
+  ]);
+  const [day, month] = [10, 7].map((length) => new Date(now).toISOString().slice(0, length));
+  const lines = (await budget('quota', tenant)).out
+    .split('\n')
+    .map((line) => line.replaceAll(/ +/g, ' ').trim());
+  expect(lines.slice(1).filter((line) => line !== '')).toEqual([
+    `${tenant} (all) sms ${day} CNY 150.00 225.00 0.00 160.00 106.7 % past the limit`,
+    'PV 30 45 0 20 66.7 %',
+    `${tenant}/promo sms ${month} PV 15 22 0 20 133.3 % past the limit`,
+  ]);
+  expect((await budget('quota', `${tenant}-idle`)).out).toMatch(/PV +0 +0 +0 +0 +at the stop/);
+  expect((await budget('quota', '--json')).json()).toMatchObject([
+    {
+      tenantId: tenant,
+      businessLine: null,
+      currency: 'CNY',
+      elasticFactor: 1.5,
+      cash: { limit: 150_000_000, stop: 225_000_000, held: 160_000_000, past: true, share: 1.0666 },
+    },
+    { businessLine: 'promo', cash: null, pv: { used: 0, held: 20, past: true } },
+    { tenantId: `${tenant}-idle`, passedAt: null, pv: { past: false, share: null } },
+  ]);
+  expect(await budget('quota', 'nobody')).toMatchObject({ code: 1, out: '' });
 });
 
 test('show has all accounts of those that are named, and names what is nobody', async () => {

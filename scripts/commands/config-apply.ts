@@ -65,12 +65,20 @@ export const configApply = (cli: Cli): Command =>
                   config,
                   changes.map((change) => change.kind),
                 );
-                return { state: 'done', outcome: { granted: ledger?.granted ?? 0 } };
+                return {
+                  state: 'done',
+                  outcome: { granted: ledger?.granted ?? 0, quotas: ledger?.quotas ?? 0 },
+                };
               },
             ),
           );
         if (options.json === true)
-          cli.printJson({ dryRun: !apply, changes, granted: ledger?.granted ?? 0 });
+          cli.printJson({
+            dryRun: !apply,
+            changes,
+            granted: ledger?.granted ?? 0,
+            quotas: ledger?.quotas ?? 0,
+          });
         else report(cli, changes, apply, ledger);
       } finally {
         await registry.close();
@@ -109,4 +117,5 @@ const report = (
   if (ledger === undefined) return;
   if (ledger.migrations.length > 0) cli.print(`tables: ${ledger.migrations.join(', ')}`);
   cli.print(`${ledger.granted} accounts opened with their initial budgets`);
+  if (ledger.quotas > 0) cli.print(`${ledger.quotas} quotas set, changed or lifted`);
 };

@@ -8,6 +8,7 @@ import type { Codecs } from '../../schemas/topic-codecs.js';
 import { grantInitialBudgets } from '../../sinks/postgres/initial-grants.js';
 import { migrate } from '../../sinks/postgres/migrate.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
+import { postgresQuotas } from '../../sinks/postgres/quotas.js';
 import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import type { Environment, KafkaEnvironment } from '../../topologies/config.js';
 import { topicNames } from '../../topologies/topic-names.js';
@@ -34,13 +35,18 @@ export const changesOf = (config: BusinessConfig, published: Published): readonl
   });
 
 /**
- * Brings the tables up to this release, opens accounts that are new and grants their initial budgets, once each.
- * @returns how many accounts were granted now, and which migrations ran
+ * Brings the tables up to this release, opens accounts that are new and grants their initial budgets, once each, and
+ * makes the quotas those of the configuration.
+ * @returns how many accounts were granted now, how many quotas were set, changed or lifted, and which migrations ran
  */
 export const applyLedger = async (
   postgres: Environment['postgres'],
   config: BusinessConfig,
-): Promise<{ readonly granted: number; readonly migrations: readonly string[] }> => {
+): Promise<{
+  readonly granted: number;
+  readonly quotas: number;
+  readonly migrations: readonly string[];
+}> => {
   const migrations = await migrate(postgres.url, postgres.schema);
   const database = openDatabase({
     databaseUrl: postgres.url,
@@ -50,6 +56,7 @@ export const applyLedger = async (
   try {
     return {
       granted: await grantInitialBudgets(postgresTransfers(database), config.tenants),
+      quotas: await postgresQuotas(database).set(config.tenants),
       migrations,
     };
   } finally {

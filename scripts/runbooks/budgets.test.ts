@@ -1,7 +1,13 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { configSchemas } from '../../schemas/config.js';
+import { projectRoot } from '../../schemas/root.js';
 import { grantInitialBudgets } from '../../sinks/postgres/initial-grants.js';
 import { freshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
 import type { FreshDatabase } from '../../sinks/postgres/testing/fresh-database.js';
+import { postgresQuotas } from '../../sinks/postgres/quotas.js';
 import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { CONFIG_FOLDER, businessConfig } from '../cli/installation.js';
 import { commandLine } from '../testing/command-line.js';
@@ -60,4 +66,15 @@ test('budgets: looked at, recharged, moved, closed and emptied, by the commands 
   const over = await run('budgets-over');
   for (const id of ['FIN-1234', 'FIN-1240', 'FIN-1251']) expect(over).toContain(id);
   expect(over).toMatch(/done .* budget close: the line is given up/);
+});
+
+test('budgets: the quotas that the page sets are sound, and shown', async () => {
+  const page = readFileSync(path.join(projectRoot(), 'docs/operators/budgets.md'), 'utf8');
+  const [, yaml = ''] = /^```yaml\n([^]*?)^```$/m.exec(page) ?? [];
+  await postgresQuotas(database).set(configSchemas.tenants.parse(parse(yaml)));
+  const shown = await run('budgets-quota');
+  expect(shown).toMatch(
+    /^orchid \(all\) sms \d{4}-\d{2} CNY 50000\.00 55000\.00 0\.00 0\.00 0\.0 %$/m,
+  );
+  expect(shown).toMatch(/^orchid\/promotions sms \d{4}-\d{2}-\d{2} PV 100000 120000 0 0 0\.0 %$/m);
 });

@@ -8,6 +8,11 @@ import { postgresOwnReservations } from './own-reservations.js';
 import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
+interface Candidate {
+  readonly channel: string;
+  readonly cashMicros: bigint;
+}
+
 /** As processors/budget-reserve/reservations.ts has it, with what each field means. */
 interface Request {
   readonly tenantId: string;
@@ -21,12 +26,19 @@ interface Request {
   readonly currency: string;
   readonly unitsCap: number | null;
   readonly cashCapMicros: bigint | null;
+  readonly candidates?: readonly Candidate[];
 }
 
-type Refused = 'unknown_account' | 'account_closed' | 'currency' | 'budget_cash' | 'budget_pv';
+type Refused =
+  'unknown_account' | 'account_closed' | 'currency' | 'budget_cash' | 'budget_pv' | 'quota';
 
 type Decision =
-  | { readonly kind: 'reserved'; readonly cashMicros: bigint; readonly units: number }
+  | {
+      readonly kind: 'reserved';
+      readonly cashMicros: bigint;
+      readonly units: number;
+      readonly channels?: readonly string[];
+    }
   | { readonly kind: 'duplicate' | 'idempotency_conflict'; readonly firstAt: Coordinates }
   | { readonly kind: Refused | 'too_old' };
 
@@ -38,11 +50,12 @@ interface Row {
   readonly first_topic: string;
   readonly first_partition: number;
   readonly first_offset: bigint;
+  readonly stored_channels: readonly string[] | null;
 }
 
 const RESERVE = {
   name: 'reserve',
-  text: 'select * from reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)',
+  text: `select * from reserve(${Array.from({ length: 20 }, (_, n) => `$${n + 1}`).join(', ')})`,
 };
 
 /** Places from 1 of distinct things, in order of first use. */
@@ -59,6 +72,19 @@ class Places<T> {
   }
 }
 
+const nameOf = (candidates: readonly Candidate[]): string => {
+  let name = '';
+  for (const { channel, cashMicros } of candidates) name += `${channel}\0${cashMicros}\0`;
+  return name;
+};
+
+const same = (one: readonly Candidate[], other: readonly Candidate[]): boolean =>
+  one.length === other.length &&
+  one.every(({ channel, cashMicros }, index) => {
+    const that = other[index];
+    return that?.channel === channel && that.cashMicros === cashMicros;
+  });
+
 const parameters = (
   batch: readonly Request[],
   ownership: PartitionOwnership,
@@ -67,11 +93,26 @@ const parameters = (
   const sources = new Places<Coordinates>();
   const account: number[] = [];
   const source: number[] = [];
+  const offers = new Places<readonly Candidate[]>();
+  const offer: number[] = [];
+  let last: { readonly candidates: readonly Candidate[]; readonly place: number } | null = null;
   for (const one of batch) {
     const { tenantId, businessLine, currency, at } = one;
     account.push(accounts.of(`${tenantId}\0${businessLine}\0${currency}`, one));
     source.push(sources.of(`${at.topic}\0${at.partition}`, at));
+    const { candidates } = one;
+    if (candidates === undefined) {
+      offer.push(0);
+      continue;
+    }
+    // Messages come in runs of one template: to compare is a third of what a name costs.
+    if (last === null || !same(last.candidates, candidates))
+      last = { candidates, place: offers.of(nameOf(candidates), candidates) };
+    offer.push(last.place);
   }
+  const offered = offers.values.flatMap((candidates, index) =>
+    candidates.map((candidate) => ({ number: index + 1, ...candidate })),
+  );
   return [
     textArray(accounts.values.map(({ tenantId }) => tenantId)),
     textArray(accounts.values.map(({ businessLine }) => businessLine)),
@@ -88,13 +129,22 @@ const parameters = (
     numberArray(batch.map(({ units }) => units)),
     numberArray(batch.map(({ cashCapMicros }) => cashCapMicros)),
     numberArray(batch.map(({ unitsCap }) => unitsCap)),
+    numberArray(offer),
+    numberArray(offered.map(({ number }) => number)),
+    textArray(offered.map(({ channel }) => channel)),
+    numberArray(offered.map(({ cashMicros }) => cashMicros)),
   ];
 };
 
 const decisionOf = (row: Row): Decision => {
   switch (row.outcome) {
     case 'reserved':
-      return { kind: 'reserved', cashMicros: row.stored_cash, units: row.stored_units };
+      return {
+        kind: 'reserved',
+        cashMicros: row.stored_cash,
+        units: row.stored_units,
+        ...(row.stored_channels !== null && { channels: row.stored_channels }),
+      };
     case 'duplicate':
     case 'idempotency_conflict':
       return {
@@ -110,6 +160,7 @@ const decisionOf = (row: Row): Decision => {
     case 'currency':
     case 'budget_cash':
     case 'budget_pv':
+    case 'quota':
       return { kind: row.outcome };
   }
 };

@@ -14,6 +14,7 @@ interface Posting {
   readonly cashMicros: bigint;
   readonly units: number;
   readonly renewable: boolean;
+  readonly channel?: string;
 }
 
 interface Partition {
@@ -47,7 +48,7 @@ interface Row {
 
 const SETTLE = {
   name: 'settle',
-  text: 'select * from settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)',
+  text: 'select * from settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
 };
 
 /** Which of its message's postings each one is, from 1: a post and its reverse may come in one batch. */
@@ -74,6 +75,7 @@ const parameters = (slices: readonly Slice[]): readonly string[] => {
     numberArray(postings.map(({ units }) => units)),
     plainArray(postings.map(({ renewable }) => String(renewable))),
     numberArray(rounds(postings)),
+    textArray(postings.map(({ channel }) => channel ?? null)),
   ];
 };
 

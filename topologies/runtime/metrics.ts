@@ -76,6 +76,13 @@ export class WorkerMetrics {
     labelNames: ['task'] as const,
     registers: [this.registry],
   });
+  /** Of quotas in their period; over 1: past the plain limit. Only the worker that does the chores has it. */
+  readonly quotaUse = new Gauge({
+    name: 'millrace_quota_used_ratio',
+    help: 'What is used and held of a quota, divided by its plain limit. Over 1: only its stretch is left.',
+    labelNames: ['tenant', 'line', 'channel', 'period', 'budget'] as const,
+    registers: [this.registry],
+  });
   readonly undeduped = this.counter(
     'millrace_undeduped_records_total',
     'Records that passed dedupe while Redis was away: deduped by messageId alone.',

@@ -2,15 +2,22 @@
 -- "reserved as asked". The batch names no message twice (the caller sees to it). Accounts and sources are named once
 -- each and referred to by their place, from 1. Where a source is not the caller's any more (its epoch is not the one
 -- that is stored) nothing is done, and the only row is 'not_the_owner'.
+-- An offer is a set of channels, each with the most that the message costs there; it is named by its number (0: none), once
+-- for all messages that it is made to. Where an account or tenant has quotas, what is held of them and the channels that
+-- are left are decided by hold_quotas(), with the budgets; where it has none, one look at `quotas` is all that it costs.
+-- Locks: partitions, accounts by id, counters of quotas by quota and period.
 create or replace function reserve(
   p_tenants text[], p_lines text[], p_currencies text[],
   p_topics text[], p_partitions integer[], p_epochs bigint[],
   p_accounts integer[], p_sources integer[], p_offsets bigint[],
   p_messages uuid[], p_generations integer[], p_days date[],
-  p_cash bigint[], p_units integer[], p_cash_caps bigint[], p_units_caps integer[]
+  p_cash bigint[], p_units integer[], p_cash_caps bigint[], p_units_caps integer[],
+  p_offers integer[], p_offer_numbers integer[], p_offer_channels text[], p_offer_cash bigint[]
 ) returns table (
   place integer, outcome text, stored_cash bigint, stored_units integer,
-  first_topic text, first_partition integer, first_offset bigint
+  first_topic text, first_partition integer, first_offset bigint,
+  -- Of 'reserved': where it may be sent; null: on all that were offered.
+  stored_channels text[]
 ) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
@@ -22,9 +29,11 @@ declare
   v_refusals text[];
   v_cash bigint[];
   v_pv bigint[];
+  -- By message; null: no quota is asked, and the budgets alone decide.
+  v_holds quota_hold[];
 begin
   if not owns(p_topics, p_partitions, p_epochs) then
-    return query select 0, 'not_the_owner', null::bigint, null::integer, null::text, null::integer, null::bigint;
+    return query select 0, 'not_the_owner', null::bigint, null::integer, null::text, null::integer, null::bigint, null::text[];
     return;
   end if;
   -- In id order, so that two batches never wait for each other. The next statement's snapshot is taken under the
@@ -51,15 +60,31 @@ begin
   left join accounts a using (tenant_id, business_line)
   left join budgets b using (account_id);
 
+  if exists (
+    select from quotas where tenant_id = any (p_tenants) and (cash_limit is not null or units_limit is not null)
+  ) then
+    v_holds := hold_quotas(
+      p_tenants, p_lines, v_refusals, v_cash, v_pv, p_offer_numbers, p_offer_channels, p_offer_cash,
+      p_accounts, p_offers, p_messages, p_generations, p_days, p_cash, p_units
+    );
+  end if;
+
   return query
   with asked as materialized (
     select
-      q.*,
+      q.account, q.source, q.at_offset, q.message_id, q.generation, q.day,
+      coalesce((v_holds[q.place]).cash, q.cash) as cash, q.units, q.cash_cap, q.units_cap, q.place,
       r.day as stored_day, r.account_id as stored_account, r.state, r.renewable,
       r.cash as stored_cash, r.units as stored_units, r.cash_cap as stored_cash_cap,
       r.units_cap as stored_units_cap, r.topic, r.partition, r.record_offset,
+      r.channels as stored_channels,
       v_ids[q.account] as account_id,
-      r.day is null or (r.state = 'voided' and r.renewable) as fresh
+      -- Where quotas are asked: also when they were.
+      (r.day is null or (r.state = 'voided' and r.renewable))
+        and (
+          v_holds is null or (v_holds[q.place]).cash is not null or (v_holds[q.place]).refusal is not null
+          or v_refusals[q.account] is not null
+        ) as fresh
     from unnest(
       p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_cash, p_units, p_cash_caps,
       p_units_caps
@@ -72,9 +97,10 @@ begin
   ),
   wanted as materialized (
     select *,
-      sum(cash) over account_all <= v_cash[account] and sum(units) over account_all <= v_pv[account] as all_fit
+      v_holds is not null
+        or (sum(cash) over account_all <= v_cash[account] and sum(units) over account_all <= v_pv[account]) as all_fit
     from asked
-    where fresh and v_refusals[account] is null
+    where fresh and v_refusals[account] is null and (v_holds[place]).refusal is null
     window account_all as (partition by account)
   ),
   greedy as materialized (
@@ -83,21 +109,22 @@ begin
   ),
   taken as materialized (
     select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day
+      stored_day, place
     from wanted where all_fit
     union all
     select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day
+      stored_day, place
     from greedy where (spent).taken
   ),
   inserted as (
     insert into reservations (
       day, tenant_id, message_id, generation, account_id, cash, units, cash_cap, units_cap, topic, partition,
-      record_offset
+      record_offset, channels, quotas, quota_cash
     )
     select
       day, p_tenants[account], message_id, generation, account_id, cash, units, cash_cap, units_cap,
-      p_topics[source], p_partitions[source], at_offset
+      p_topics[source], p_partitions[source], at_offset,
+      (v_holds[place]).channels, (v_holds[place]).quotas, (v_holds[place]).quota_cash
     from taken where stored_day is null
   ),
   renewed as (
@@ -105,7 +132,9 @@ begin
     set account_id = t.account_id, state = 'pending', renewable = false, cash = t.cash, units = t.units,
       posted_cash = 0, posted_units = 0, reversed_cash = 0, reversed_units = 0, cash_cap = t.cash_cap, units_cap = t.units_cap,
       topic = p_topics[t.source], partition = p_partitions[t.source], record_offset = t.at_offset,
-      reserved_at = now(), resolved_at = null
+      reserved_at = now(), resolved_at = null,
+      channels = (v_holds[t.place]).channels, quotas = (v_holds[t.place]).quotas,
+      quota_cash = (v_holds[t.place]).quota_cash, channel = null
     from taken t
     where t.stored_day is not null and r.day = t.stored_day and r.tenant_id = p_tenants[t.account]
       and r.message_id = t.message_id and r.generation = t.generation
@@ -118,6 +147,32 @@ begin
       select account_id, sum(cash)::bigint as cash, sum(units) as units from taken group by account_id
     ) s
     where b.account_id = s.account_id
+  ),
+  held as (
+    update quota_counters c
+    set cash_held = c.cash_held + s.cash, units_held = c.units_held + s.units,
+      passed_at = coalesce(
+        c.passed_at,
+        case
+          when c.cash_held + c.cash_used + s.cash > s.cash_limit or c.units_held + c.units_used + s.units > s.units_limit
+          then now()
+        end
+      )
+    from (
+      select q.quota_id, quota_starts(q.period, t.day) as starts, q.cash_limit, q.units_limit,
+        sum(t.messages * h.cash)::bigint as cash, sum(t.units)::bigint as units
+      from (
+        select day, (v_holds[place]).quotas as quotas, (v_holds[place]).quota_cash as quota_cash, count(*) as messages,
+          sum(units) as units
+        from taken
+        where v_holds is not null and (v_holds[place]).quotas is not null
+        group by 1, 2, 3
+      ) t
+      cross join unnest(t.quotas, t.quota_cash) as h (quota_id, cash)
+      join quotas q using (quota_id)
+      group by q.quota_id, 2
+    ) s
+    where c.quota_id = s.quota_id and c.starts = s.starts
   )
   -- A record that is read again finds its own decision; another one is told who was first.
   select
@@ -129,15 +184,18 @@ begin
         and a.stored_units_cap is not distinct from a.units_cap then 'duplicate'
       else 'idempotency_conflict'
     end,
-    a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset
+    a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset, a.stored_channels
   from asked a where not a.fresh
   union all
-  select a.place::integer, v_refusals[a.account], null, null, null, null, null
-  from asked a where a.fresh and v_refusals[a.account] is not null
+  select a.place::integer, coalesce(v_refusals[a.account], (v_holds[a.place]).refusal), null, null, null, null, null, null
+  from asked a where a.fresh and (v_refusals[a.account] is not null or (v_holds[a.place]).refusal is not null)
+  union all
+  select t.place::integer, 'reserved', t.cash, t.units, null, null, null, (v_holds[t.place]).channels
+  from taken t where v_holds is not null and (v_holds[t.place]).narrowed
   union all
   select
     g.place::integer,
     case when (g.spent).cash + g.cash > v_cash[g.account] then 'budget_cash' else 'budget_pv' end,
-    null, null, null, null, null
+    null, null, null, null, null, null
   from greedy g where not (g.spent).taken;
 end $$;

@@ -2,10 +2,12 @@
 -- stored offset nothing is done and kind is 'lost', amount the slice's place (from 1). Else kind is an outcome and
 -- amount how many postings came to it; 'clamped' counts posts above their reservation, booked at the reservation.
 -- Postings of one message come in rounds from 1, so that each round touches a row once.
+-- What a message holds of quotas is released by its resolution; of a post it is used on the channel that was used (p_channels).
 create or replace function settle(
   p_consumer text, p_topics text[], p_partitions integer[], p_starts bigint[], p_nexts bigint[],
   p_kinds text[], p_days date[], p_tenants text[], p_messages uuid[], p_generations integer[],
-  p_cash bigint[], p_units integer[], p_renewable boolean[], p_rounds integer[]
+  p_cash bigint[], p_units integer[], p_renewable boolean[], p_rounds integer[],
+  p_channels text[]
 ) returns table (kind text, amount bigint) language plpgsql
 -- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
 -- Rows are always few and looked up by key.
@@ -22,6 +24,8 @@ declare
   v_applied bigint;
   v_clamped bigint;
   v_unresolved integer[];
+  v_moves quota_move[];
+  v_round_moves quota_move[];
 begin
   return query
   select 'lost', place::bigint
@@ -33,9 +37,9 @@ begin
   for v_round in 1 .. (select max(round) from unnest(p_rounds) as rounds (round)) loop
     with asked as materialized (
       select q.* from unnest(
-        p_kinds, p_days, p_tenants, p_messages, p_generations, p_cash, p_units, p_renewable, p_rounds
+        p_kinds, p_days, p_tenants, p_messages, p_generations, p_cash, p_units, p_renewable, p_rounds, p_channels
       ) with ordinality as q (
-        posting, day, tenant_id, message_id, generation, cash, units, renewable, round, place
+        posting, day, tenant_id, message_id, generation, cash, units, renewable, round, channel, place
       )
       where q.round = v_round
     ),
@@ -48,13 +52,14 @@ begin
         reversed_cash = case a.posting when 'reverse' then least(a.cash, r.posted_cash) else 0 end,
         reversed_units = case a.posting when 'reverse' then least(a.units, r.posted_units) else 0 end,
         renewable = a.renewable,
+        channel = case when a.posting = 'post' and r.quotas is not null then a.channel else r.channel end,
         resolved_at = now()
       from asked a
       where r.day = a.day and r.tenant_id = a.tenant_id and r.message_id = a.message_id
         and r.generation = a.generation
         and r.state = (case a.posting when 'reverse' then 'posted' else 'pending' end)::reservation_state
       returning
-        a.place, r.account_id,
+        a.place, r.account_id, r.day, r.quotas, r.quota_cash, r.channel, a.posting <> 'reverse' as releases,
         case a.posting when 'reverse' then 0 else r.cash end as cash_pending,
         case a.posting when 'reverse' then 0 else r.units end as pv_pending,
         case a.posting when 'reverse' then -r.reversed_cash else r.posted_cash end as cash_posted,
@@ -66,12 +71,32 @@ begin
         sum(pv_pending) as pv_pending, sum(pv_posted) as pv_posted, count(*) as applied,
         count(*) filter (where clamped) as clamped
       from resolved group by account_id
+    ),
+    moves as (
+      select q.quota_id, quota_starts(q.period, r.day) as starts,
+        -sum(case when r.releases then r.messages * h.cash else 0 end)::bigint as cash_held,
+        sum(case when q.channel = r.channel then r.cash_posted else 0 end)::bigint as cash_used,
+        -sum(r.pv_pending)::bigint as units_held,
+        sum(case when q.channel = r.channel then r.pv_posted else 0 end)::bigint as units_used
+      from (
+        select day, quotas, quota_cash, channel, releases, count(*) as messages, sum(cash_posted) as cash_posted,
+          sum(pv_pending) as pv_pending, sum(pv_posted) as pv_posted
+        from resolved
+        where quotas is not null
+        group by day, quotas, quota_cash, channel, releases
+      ) r
+      cross join unnest(r.quotas, r.quota_cash) as h (quota_id, cash)
+      join quotas q using (quota_id)
+      group by q.quota_id, 2
     )
     select array_agg(account_id), array_agg(cash_pending), array_agg(cash_posted), array_agg(pv_pending),
       array_agg(pv_posted), coalesce(sum(applied), 0), coalesce(sum(clamped), 0),
-      (select array_agg(place) from (select place from asked except select place from resolved) u)
-    into v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted, v_applied, v_clamped, v_unresolved
+      (select array_agg(place) from (select place from asked except select place from resolved) u),
+      (select array_agg(row(quota_id, starts, cash_held, cash_used, units_held, units_used)::quota_move) from moves)
+    into v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted, v_applied, v_clamped, v_unresolved,
+      v_round_moves
     from sums;
+    v_moves := v_moves || v_round_moves;
 
     -- In id order, so that two batches never wait for each other; last, so that a hot account is held briefly.
     perform 1 from budgets where account_id = any (v_accounts) order by account_id for update;
@@ -101,4 +126,8 @@ begin
       and r.generation = p_generations[u.place]
     group by 1;
   end loop;
+  -- After the accounts of all rounds.
+  if v_moves is not null then
+    perform move_quotas(v_moves);
+  end if;
 end $$;

@@ -178,6 +178,17 @@ describe('a rule', () => {
     expect(await granted()).toBe(BEFORE);
   });
 
+  test('in another currency than the account is kept in is refused, and grants nothing', async () => {
+    await round({ rule: { currency: 'USD' } });
+    expect(await own()).toMatchObject([{ state: 'refused', refusal: 'currency' }]);
+    expect(await granted()).toBe(BEFORE);
+  });
+
+  test('of PV alone needs no currency', async () => {
+    await round({ rule: { cash: '0' } });
+    expect(await granted()).toBe('100000000 / 105');
+  });
+
   test('of an account that was closed meanwhile is refused, for good', async () => {
     const on = failing(database, 2, 'after');
     await expect(round({ on })).rejects.toThrow('gone');

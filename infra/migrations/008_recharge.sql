@@ -28,6 +28,8 @@ create table recharges (
   rule text not null check (rule <> ''),
   cash bigint not null check (cash >= 0),
   units bigint not null check (units >= 0),
+  -- Of the cash, as the rule says it: the ledger refuses it where the account is kept in another. null: PV alone.
+  currency text check (currency ~ '^[A-Z]{3}$'),
   -- The condition, and the values for which it held.
   seen jsonb not null,
   -- review: the automatic reviewer is asked; person: a person is; approved: to be booked; refused: by the ledger.
@@ -48,6 +50,7 @@ create table recharges (
   refusal text,
   unique (account_id, seq),
   check (cash > 0 or units > 0),
+  check ((cash > 0) = (currency is not null)),
   check ((state in ('review', 'person')) = (decided_at is null)),
   check (decided_at is null or (btrim(decided_by) <> '' and btrim(reason) <> '')),
   check ((state = 'person') <= (asked_at is not null and answer_by is not null)),
@@ -63,8 +66,8 @@ begin
   if tg_op <> 'UPDATE' then
     raise exception 'a recharge is never removed' using errcode = 'restrict_violation';
   end if;
-  if (old.recharge_id, old.account_id, old.seq, old.rule, old.cash, old.units, old.seen, old.proposed_at)
-    is distinct from (new.recharge_id, new.account_id, new.seq, new.rule, new.cash, new.units, new.seen, new.proposed_at)
+  if (old.recharge_id, old.account_id, old.seq, old.rule, old.cash, old.units, old.currency, old.seen, old.proposed_at)
+    is distinct from (new.recharge_id, new.account_id, new.seq, new.rule, new.cash, new.units, new.currency, new.seen, new.proposed_at)
   then
     raise exception 'what a recharge proposes is never changed' using errcode = 'restrict_violation';
   end if;

@@ -55,6 +55,8 @@ export interface Proposal {
   readonly rule: string;
   readonly cashMicros: bigint;
   readonly units: bigint;
+  /** Of the cash; null: PV alone. */
+  readonly currency: string | null;
   /** The condition, and what it saw. */
   readonly seen: Readonly<Record<string, unknown>>;
   readonly decision: FirstDecision;
@@ -252,6 +254,7 @@ const proposal = (
     rule: rule.name,
     cashMicros: microsOf(rule.cash),
     units: BigInt(rule.units),
+    currency: microsOf(rule.cash) === 0n ? null : (rule.currency ?? null),
     seen: { when: rule.when, ...seen },
     decision,
   };

@@ -46,6 +46,7 @@ beforeEach(async () => {
       rule: 'low',
       cashMicros: 50_000_000n,
       units: 0n,
+      currency: 'CNY',
       seen: { when: 'cash.share < 0.2' },
       decision: { state: 'person', because: 'no review rule decides it' },
     },
@@ -137,6 +138,7 @@ test('a proposal whose writer died unheard is there once', async () => {
     rule: 'low',
     cashMicros: one?.cashMicros ?? 0n,
     units: 0n,
+    currency: 'CNY',
     seen: {},
     decision: { state: 'review' } as const,
   };

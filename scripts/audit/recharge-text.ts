@@ -3,7 +3,7 @@ import { sumText } from '../budget/amounts.js';
 
 /** 500.00 CNY and 1000 PV, or one of them. */
 export const amountText = ({ cashMicros, units, currency }: Recharge): string =>
-  sumText({ cashMicros, units, currency: cashMicros === 0n ? null : currency });
+  sumText({ cashMicros, units, currency });
 
 /** Where it stands, and by whom. now: what is overdue is so by the caller's clock. */
 export const standingText = (one: Recharge, now: Date): string => {

@@ -31,6 +31,7 @@ beforeAll(async () => {
         rule: 'promotions-low',
         cashMicros: 5_000_000_000n,
         units: 10_000n,
+        currency: 'CNY',
         seen: { when: 'cash.share < 0.2' },
         decision: { state: 'person', because: 'no review rule decides it' },
       },

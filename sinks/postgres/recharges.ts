@@ -20,7 +20,8 @@ export interface Recharge extends AccountName {
   /** Also the transfer's that books it. */
   readonly rechargeId: string;
   readonly rule: string;
-  readonly currency: string;
+  /** Of the cash; null: PV alone. */
+  readonly currency: string | null;
   readonly cashMicros: bigint;
   readonly units: bigint;
   /** The rule's condition (when), and the values for which it held; money as text of micros. */
@@ -53,6 +54,7 @@ export interface NewRecharge {
   readonly rule: string;
   readonly cashMicros: bigint;
   readonly units: bigint;
+  readonly currency: string | null;
   readonly seen: Readonly<Record<string, unknown>>;
   readonly decision: Decision | { readonly state: 'review' };
 }
@@ -85,7 +87,7 @@ interface PastRow {
 }
 
 const SELECT = `select r.recharge_id as "rechargeId", a.tenant_id as "tenantId", a.business_line as "businessLine",
-    a.currency, r.rule, r.cash as "cashMicros", r.units, r.seen, r.state, r.proposed_at as "proposedAt",
+    r.currency, r.rule, r.cash as "cashMicros", r.units, r.seen, r.state, r.proposed_at as "proposedAt",
     r.asked_at as "askedAt", r.answer_by as "answerBy", r.asked_because as "askedBecause",
     r.escalated_at as "escalatedAt", r.decided_at as "decidedAt", r.decided_by as "decidedBy", r.reason,
     r.ended_at as "endedAt", r.refusal
@@ -155,11 +157,11 @@ export const postgresRecharges = (database: Database) => ({
       {
         name: 'recharge-propose',
         text: `insert into recharges (recharge_id, account_id, seq, rule, cash, units, seen, state,
-                 asked_at, answer_by, asked_because, decided_at, decided_by, reason)
+                 asked_at, answer_by, asked_because, decided_at, decided_by, reason, currency)
                values ($1, $2, $3, $4, $5, $6, $7, $8::text,
                  case when $8::text = 'person' then now() end,
                  case when $8::text = 'person' then now() + make_interval(secs => $9) end, $10::text,
-                 case when $11::text is not null then now() end, $11::text, $12::text)
+                 case when $11::text is not null then now() end, $11::text, $12::text, $13)
                on conflict do nothing
                returning recharge_id`,
       },
@@ -176,6 +178,7 @@ export const postgresRecharges = (database: Database) => ({
         decision.state === 'person' ? decision.because : null,
         decided ? decision.by : null,
         decided ? decision.reason : null,
+        one.currency,
       ],
     );
     return rows.length > 0;

@@ -14,9 +14,46 @@ create table account_levels (
   published_at timestamptz not null
 ) with (fillfactor = 50);
 
--- The last recharge of each budget, without its whole journal.
-create index transfers_of_cash on transfers (account_id, created_at desc) where cash > 0;
-create index transfers_of_units on transfers (account_id, created_at desc) where units > 0;
+-- What each budget was recharged to last, and when: read every second. Asked of the journal, that cost 250 ms a time
+-- with 10,000 accounts of 30 transfers; here 55 ms. null: never. Transfers of before 006 count with their own amount.
+create table last_recharges (
+  account_id integer primary key references accounts,
+  cash_to bigint,
+  cash_at timestamptz,
+  units_to bigint,
+  units_at timestamptz
+) with (fillfactor = 50);
+insert into last_recharges
+select account_id,
+  (array_agg(coalesce(cash_left, cash) order by created_at desc) filter (where cash > 0))[1],
+  max(created_at) filter (where cash > 0),
+  (array_agg(coalesce(units_left, units) order by created_at desc) filter (where units > 0))[1],
+  max(created_at) filter (where units > 0)
+from transfers
+where kind in ('grant', 'transfer')
+group by account_id;
+
+-- The account's budget is locked by whoever inserts: the newest comes last.
+create function recharged_last() returns trigger language plpgsql as $$
+begin
+  insert into last_recharges
+  values (
+    new.account_id,
+    case when new.cash > 0 then coalesce(new.cash_left, new.cash) end,
+    case when new.cash > 0 then new.created_at end,
+    case when new.units > 0 then coalesce(new.units_left, new.units) end,
+    case when new.units > 0 then new.created_at end
+  )
+  on conflict (account_id) do update
+  set cash_to = coalesce(excluded.cash_to, last_recharges.cash_to),
+    cash_at = coalesce(excluded.cash_at, last_recharges.cash_at),
+    units_to = coalesce(excluded.units_to, last_recharges.units_to),
+    units_at = coalesce(excluded.units_at, last_recharges.units_at);
+  return null;
+end $$;
+
+create trigger recharged_last after insert on transfers
+  for each row when (new.kind in ('grant', 'transfer')) execute function recharged_last();
 
 -- What recharge rules proposed, who decided it and what came of it. The id is also the transfer's that books it: booked
 -- once, whoever tries again. An account's proposals are numbered: whoever decided on a state of the account that is not
@@ -89,6 +126,6 @@ create trigger recharges_are_not_truncated before truncate on recharges
 
 -- Down Migration
 
-drop table recharges, account_levels;
-drop function recharges_stand;
-drop index transfers_of_cash, transfers_of_units;
+drop trigger recharged_last on transfers;
+drop table recharges, account_levels, last_recharges;
+drop function recharges_stand, recharged_last;

@@ -33,7 +33,7 @@ interface Row {
   readonly pv_posted: bigint;
   readonly cash_recharged_to: bigint | null;
   readonly pv_recharged_to: bigint | null;
-  readonly recharged_at: string | null;
+  readonly recharged_text: string | null;
   readonly level: number;
   readonly version: bigint;
   readonly at: Date;
@@ -87,7 +87,7 @@ export const postgresAccountLevels = (database: Database) => ({
       record: recordOf(row),
       accountId: row.account_id,
       level: row.level,
-      rechargedAt: row.recharged_at,
+      rechargedAt: row.recharged_text,
       version: row.version,
     }));
   },

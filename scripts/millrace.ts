@@ -7,6 +7,9 @@ import { surroundings } from './cli/stack-env.js';
 import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { actions } from './commands/actions.js';
+import { auditApprove, auditReject } from './commands/audit-decide.js';
+import { auditList } from './commands/audit-list.js';
+import { auditShow } from './commands/audit-show.js';
 import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
 import { budgetBurn } from './commands/budget-burn.js';
 import { budgetClose } from './commands/budget-close.js';
@@ -90,6 +93,16 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetBurn(cli),
       budgetDetach(cli),
       budgetQuota(cli),
+    ),
+  );
+  root.addCommand(
+    group(
+      'audit',
+      'Recharges that rules proposed: what waits for a person, and the archive',
+      auditList(cli),
+      auditShow(cli),
+      auditApprove(cli),
+      auditReject(cli),
     ),
   );
   root.addCommand(

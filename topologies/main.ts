@@ -11,20 +11,26 @@ import { openCodecs } from '../schemas/topic-codecs.js';
 import { startCallbacks } from '../sinks/callbacks/server.js';
 import { breakerLevelSink } from '../sinks/influx/breaker-levels.js';
 import { channelWindowSink } from '../sinks/influx/channel-windows.js';
+import { postgresAccountLevels } from '../sinks/postgres/account-levels.js';
 import { postgresAttempts } from '../sinks/postgres/attempts.js';
+import { accountBurns } from '../sinks/postgres/burn.js';
 import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
 import { postgresQuotas } from '../sinks/postgres/quotas.js';
+import { postgresRecharges } from '../sinks/postgres/recharges.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
+import { postgresTransfers } from '../sinks/postgres/transfers.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
 import { ProviderInquiries } from '../sinks/providers/inquiries.js';
+import { httpReviewer } from '../sinks/reviewer/http-reviewer.js';
 import { connectRedis, refuseRefusal } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
+import { accountKey, publishAccounts } from './accounts.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
 import { comingBack } from './again.js';
 import { intake, sending } from './delivery.js';
@@ -37,6 +43,7 @@ import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
 import { quotaWatch } from './quota-watch.js';
 import { readPublishedConfig } from './published-config.js';
+import { rechargeByRules } from './recharge.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { type Chore, doChores } from './runtime/chores.js';
@@ -48,7 +55,7 @@ import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
 import { ParkedReader } from './runtime/parked-reader.js';
-import { ReceiptProducer } from './runtime/receipt-producer.js';
+import { RecordProducer } from './runtime/record-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
@@ -349,9 +356,36 @@ const assemble = async (
     });
     closers.push(() => inquiries.close());
     worker.add(resolving(topics, delivery), { inquiries }, { maxBatch: 500, maxInFlight: 1_000 });
-    const receiptProducer = new ReceiptProducer(client, topics.receipts);
+    const receiptProducer = new RecordProducer(
+      client,
+      topics.receipts,
+      // The message's own key is not known yet; its receipts keep their order by the message they name.
+      ({ attempt, providerMessageId, provider }) =>
+        attempt?.messageId ?? providerMessageId ?? provider,
+    );
     await receiptProducer.open();
     closers.push(() => receiptProducer.close());
+    const accounts = new RecordProducer(client, topics.accounts, accountKey);
+    await accounts.open();
+    closers.push(() => accounts.close());
+    chores.push(
+      publishAccounts(postgresAccountLevels(database), (records) => accounts.deliver(records)),
+      rechargeByRules({
+        config: () => worker.followed(topics.config),
+        recharges: postgresRecharges(database),
+        transfers: postgresTransfers(database),
+        burns: (since) => accountBurns(database, since),
+        reviewer: (http) =>
+          httpReviewer(
+            http,
+            http.tokenEnv === undefined ? undefined : options.environment[http.tokenEnv],
+          ),
+        log,
+        gauge: (what, count) => {
+          metrics.recharges.labels(what).set(count);
+        },
+      }),
+    );
     const formats = receiptFormats(channels);
     const callbacks = await startCallbacks({
       port: environment.worker.callbackPort,

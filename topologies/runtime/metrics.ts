@@ -70,6 +70,13 @@ export class WorkerMetrics {
     buckets: SECONDS,
     registers: [this.registry],
   });
+  /** As the worker that does the chores saw it last; the others have no such series. */
+  readonly recharges = new Gauge({
+    name: 'millrace_recharges',
+    help: 'Recharges that wait for the reviewer or a person (overdue: too long), and rules that hold and may not recharge: held back by why.',
+    labelNames: ['state'] as const,
+    registers: [this.registry],
+  });
   private readonly firstTaken = new Gauge({
     name: 'millrace_first_record_timestamp_seconds',
     help: 'When a task took its first record: seconds since the epoch.',

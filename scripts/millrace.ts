@@ -18,6 +18,7 @@ import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
 import { produce } from './commands/produce.js';
+import { reconcileCommand } from './commands/reconcile.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
 import { rebuildWindowsCommand } from './commands/rebuild-windows.js';
@@ -56,7 +57,8 @@ First steps, on a running stack (npm run stack up):
   $ millrace produce --count 100
   $ millrace status
 
-Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
+Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line,
+3 reconcile found breaks.`,
     );
   // What follows a subcommand's name is the subcommand's: `transactions abort --json`.
   root.enablePositionalOptions();
@@ -85,6 +87,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetDetach(cli),
     ),
   );
+  root.addCommand(reconcileCommand(cli));
   root.addCommand(
     group(
       'breaker',

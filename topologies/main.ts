@@ -34,6 +34,8 @@ import { readTopicLimits } from './kafka-limits.js';
 import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
 import { readPublishedConfig } from './published-config.js';
+import { pendingHorizonMs } from './reconciliation.js';
+import { reconciliationChore } from './reconciliation-chore.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { type Chore, doChores } from './runtime/chores.js';
@@ -361,6 +363,27 @@ const assemble = async (
     });
     callbackPort = callbacks.port;
     closers.push(() => callbacks.close());
+    const kept = table.find(({ name }) => name === names.feedback)?.cleanup;
+    chores.push(
+      reconciliationChore({
+        database,
+        request: {
+          postgres: environment.postgres,
+          settings: client,
+          codecs,
+          feedbackTopic: names.feedback,
+          groupId: groupOf(prefix, 'restore'),
+          retentionMs: kept?.policy === 'delete' ? kept.retentionMs : 0,
+          horizonMs: pendingHorizonMs(channels),
+          consumers: { settle: groupOf(prefix, 'settle'), attempts: attemptsConsumer },
+        },
+        log,
+        found: (breaks) => {
+          metrics.reconciled(breaks);
+        },
+        now: Date.now,
+      }),
+    );
   }
   if (groups.has('windows')) {
     worker.add(

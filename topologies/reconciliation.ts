@@ -57,6 +57,8 @@ export interface ReconciliationRequest {
   readonly settings: ClientSettings;
   readonly codecs: Codecs;
   readonly feedbackTopic: string;
+  /** A worker's reader has a group that its access rules name. */
+  readonly groupId?: string;
   /** Of `feedback`: of an older day it may lack some. */
   readonly retentionMs: number;
   /** Pending for longer than this is overdue. */
@@ -184,7 +186,7 @@ const compare = async (
 type Read = Pick<RangeRequest, 'from' | 'to' | 'partitions'>;
 
 const feedbackOf = async function* <F extends keyof DeliveryFeedback & string>(
-  { settings, codecs, feedbackTopic }: ReconciliationRequest,
+  { settings, codecs, feedbackTopic, groupId }: ReconciliationRequest,
   range: Read,
   fields: readonly F[],
 ): AsyncGenerator<{
@@ -192,7 +194,12 @@ const feedbackOf = async function* <F extends keyof DeliveryFeedback & string>(
   readonly unreadable: number;
 }> {
   const codec = codecs.project('DeliveryFeedback', feedbackTopic, fields);
-  for await (const batch of readRange({ settings, topics: [feedbackTopic], ...range })) {
+  for await (const batch of readRange({
+    settings,
+    topics: [feedbackTopic],
+    ...(groupId !== undefined && { groupId }),
+    ...range,
+  })) {
     await codecs.prepare(batch.map(({ value }) => value));
     const entries: Pick<DeliveryFeedback, F>[] = [];
     for (const { value } of batch) {

@@ -376,11 +376,14 @@ export class Reconciliation {
 
   /** Keeps what was found (once a day, whoever comes first) and ends. */
   async keep(report: string, ofEachClass: number): Promise<void> {
-    const { rowCount } = await this.client.query(
-      'insert into reconciliations (day, report) values ($1, $2) on conflict do nothing',
+    // The snapshot would not let us see, and so not pass over, what another kept since.
+    await this.query('commit');
+    await this.query('begin');
+    const kept = await this.query(
+      'insert into reconciliations (day, report) values ($1, $2) on conflict do nothing returning day',
       [this.options.day, report],
     );
-    if (rowCount === 1)
+    if (kept.length === 1)
       await this.query(
         `insert into reconciliation_breaks (day, break_id, class, tenant_id, business_line, message_id, generation, attempt,
            cash, units, currency, detail)
@@ -532,17 +535,21 @@ export const attemptName = (
   attempt: number | null,
 ): string => [tenantId, messageId, generation, attempt].join('/');
 
-/** What the workers' daily run kept: when, and how many breaks of each class; null: that day was not reconciled. */
+/** Breaks by class and currency, as the workers' daily run kept them; null: that day was not reconciled by them. */
 export const keptReconciliation = async (
   database: Database,
   day: string,
-): Promise<{ readonly finishedAt: Date; readonly report: unknown } | null> => {
-  const [row] = await database.query<{ finished_at: Date; report: unknown }>(
+): Promise<{
+  readonly sums: readonly { readonly class: BreakClass; readonly breaks: number }[];
+} | null> => {
+  const [row] = await database.query<{
+    sums: readonly { readonly class: BreakClass; readonly breaks: number }[];
+  }>(
     {
       name: 'kept-reconciliation',
-      text: 'select finished_at, report from reconciliations where day = $1',
+      text: `select report -> 'sums' as sums from reconciliations where day = $1`,
     },
     [day],
   );
-  return row === undefined ? null : { finishedAt: row.finished_at, report: row.report };
+  return row ?? null;
 };

@@ -24,6 +24,7 @@ import { doctor } from './commands/doctor.js';
 import { grantsApply } from './commands/grants-apply.js';
 import { grantsPrint } from './commands/grants-print.js';
 import { produce } from './commands/produce.js';
+import { reconcileCommand } from './commands/reconcile.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
 import { rebuildWindowsCommand } from './commands/rebuild-windows.js';
@@ -62,7 +63,8 @@ First steps, on a running stack (npm run stack up):
   $ millrace produce --count 100
   $ millrace status
 
-Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
+Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line,
+3 reconcile found breaks.`,
     );
   // What follows a subcommand's name is the subcommand's: `transactions abort --json`.
   root.enablePositionalOptions();
@@ -105,6 +107,7 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       auditReject(cli),
     ),
   );
+  root.addCommand(reconcileCommand(cli));
   root.addCommand(
     group(
       'breaker',

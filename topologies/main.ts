@@ -44,6 +44,8 @@ import { plan } from './plan.js';
 import { quotaWatch } from './quota-watch.js';
 import { readPublishedConfig } from './published-config.js';
 import { rechargeByRules } from './recharge.js';
+import { pendingHorizonMs } from './reconciliation.js';
+import { reconciliationChore } from './reconciliation-chore.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { type Chore, doChores } from './runtime/chores.js';
@@ -401,6 +403,27 @@ const assemble = async (
     callbackPort = callbacks.port;
     closers.push(() => callbacks.close());
     chores.push(quotaWatch(postgresQuotas(database), metrics.quotaUse, log));
+    const kept = table.find(({ name }) => name === names.feedback)?.cleanup;
+    chores.push(
+      reconciliationChore({
+        database,
+        request: {
+          postgres: environment.postgres,
+          settings: client,
+          codecs,
+          feedbackTopic: names.feedback,
+          groupId: groupOf(prefix, 'restore'),
+          retentionMs: kept?.policy === 'delete' ? kept.retentionMs : 0,
+          horizonMs: pendingHorizonMs(channels),
+          consumers: { settle: groupOf(prefix, 'settle'), attempts: attemptsConsumer },
+        },
+        log,
+        found: (breaks) => {
+          metrics.reconciled(breaks);
+        },
+        now: Date.now,
+      }),
+    );
   }
   if (groups.has('windows')) {
     worker.add(

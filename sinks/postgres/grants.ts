@@ -11,8 +11,8 @@ export const DATABASE_ROLES = ['worker', 'operator', 'reader'] as const;
 export type DatabaseRole = (typeof DATABASE_ROLES)[number];
 
 interface Rights {
-  /** Beside `select` on every table. */
-  readonly writes: readonly string[];
+  /** Beside `select` on every table: what it may do to which. */
+  readonly writes: Readonly<Record<string, string>>;
   /** Functions it calls itself; those called within are the owner's. */
   readonly calls: readonly string[];
 }
@@ -27,13 +27,33 @@ const WORKER_CALLS = [
   'take_over_partitions',
 ] as const;
 
+const WRITE = 'insert, update';
+
 const RIGHTS: Readonly<Record<DatabaseRole, Rights>> = {
-  worker: { writes: ['offsets'], calls: WORKER_CALLS },
-  operator: {
-    writes: ['operator_actions'],
-    calls: ['book_transfer', 'detach_day', 'takes_effect'],
+  worker: {
+    // Beside its offsets what it tells and finds; a recharge that is decided is kept as it is by a trigger.
+    writes: {
+      offsets: WRITE,
+      account_levels: WRITE,
+      recharges: WRITE,
+      reconciliations: 'insert',
+      reconciliation_breaks: 'insert',
+    },
+    // Recharge rules book.
+    calls: [...WORKER_CALLS, 'book_transfer'],
   },
-  reader: { writes: [], calls: [] },
+  operator: {
+    // Attempts are derived: reconcile may take them from `feedback` again.
+    writes: { operator_actions: WRITE, recharges: WRITE, attempts: `${WRITE}, delete` },
+    calls: [
+      'book_transfer',
+      'correct_counters',
+      'correct_reservation',
+      'detach_day',
+      'store_attempts',
+    ],
+  },
+  reader: { writes: {}, calls: [] },
 };
 
 export const databaseRole = (schema: string, role: DatabaseRole): string =>
@@ -46,7 +66,9 @@ export const grantsOf = (schema: string, role: DatabaseRole): readonly string[] 
   return [
     `grant usage on schema ${schema} to ${to}`,
     `grant select on all tables in schema ${schema} to ${to}`,
-    ...writes.map((table) => `grant insert, update on ${schema}.${table} to ${to}`),
+    ...Object.entries(writes).map(
+      ([table, privileges]) => `grant ${privileges} on ${schema}.${table} to ${to}`,
+    ),
     ...(calls.length === 0 ? [] : [executes(schema, calls, to)]),
   ];
 };
@@ -71,7 +93,7 @@ export const roleStatements = (schema: string, role: DatabaseRole): readonly str
 
 /**
  * Functions that touch tables run as their owner, found in this schema and nowhere else; nobody may call one unasked.
- * Those in SQL only compute, and are inlined where they do not.
+ * Those in SQL only compute: they are inlined, and anybody's.
  */
 export const ownFunctions = (schema: string): string => `do $own$
 declare
@@ -83,8 +105,8 @@ begin
     where p.pronamespace = '${schema}'::regnamespace and l.lanname = 'plpgsql'
   loop
     execute format('alter function %s security definer set search_path = ${schema}, pg_temp', v_function);
+    execute format('revoke execute on function %s from public', v_function);
   end loop;
-  revoke execute on all functions in schema ${schema} from public;
 end $own$`;
 
 /** Roles of this schema that the cluster has. */

@@ -5,6 +5,7 @@ import type {
   ConfigKind,
   LanesConfig,
   PolicyConfig,
+  RechargeConfig,
   TemplateConfig,
   TenantConfig,
   WindowsConfig,
@@ -80,4 +81,8 @@ export const policyOf: (table: ConfigTable) => PolicyConfig = memoised(
 );
 export const windowsOf: (table: ConfigTable) => WindowsConfig = memoised('windows', (all) => all);
 export const breakerOf: (table: ConfigTable) => BreakerConfig = memoised('breaker', (all) => all);
+export const rechargeOf: (table: ConfigTable) => RechargeConfig = memoised(
+  'recharge',
+  (all) => all,
+);
 export const lanesOf: (table: ConfigTable) => LanesConfig = memoised('lanes', (all) => all);

@@ -3,7 +3,11 @@ import {
   type BusinessConfig,
   type ConfigKind,
   type QuotaConfig,
+  type RechargeRule,
+  microsOf,
 } from './config.js';
+import { asError } from './error.js';
+import { reviewCondition, ruleCondition } from './recharge-conditions.js';
 
 /** What one file says that another contradicts. */
 interface Contradiction {
@@ -171,12 +175,70 @@ const soundQuotas: Check = ({ tenants, channels }) => {
   ]);
 };
 
+const compiled = (
+  compile: (text: string) => unknown,
+  when: string,
+  path: string,
+): readonly Contradiction[] => {
+  try {
+    compile(when);
+    return [];
+  } catch (thrown) {
+    return [{ kind: 'recharge', path, message: asError(thrown).message }];
+  }
+};
+
+const rechargeConditions: Check = ({ recharge: { rules, review } }) => [
+  ...repeated(
+    'recharge',
+    'rule',
+    rules.map((rule) => rule.name),
+    (index) => `rules[${index}].name`,
+  ),
+  ...rules.flatMap(({ when }, index) => compiled(ruleCondition, when, `rules[${index}].when`)),
+  ...review.rules.flatMap(({ when }, index) =>
+    compiled(reviewCondition, when, `review.rules[${index}].when`),
+  ),
+];
+
+/** Whom a rule recharges, in what currency, and whether it ever can. */
+const rechargedAccounts: Check = ({ tenants, recharge }) =>
+  recharge.rules.flatMap((rule, index) => {
+    const found: Contradiction[] = [];
+    const wrong = (field: string, message: string) =>
+      found.push({ kind: 'recharge', path: `rules[${index}].${field}`, message });
+    const lines = tenants.find(({ id }) => id === rule.tenant)?.businessLines;
+    const named = lines?.filter(
+      (line) => rule.businessLine === undefined || line.name === rule.businessLine,
+    );
+    if (named === undefined) wrong('tenant', `tenants.yaml has no tenant ${rule.tenant}`);
+    else if (named.length === 0)
+      wrong('businessLine', `${rule.tenant} has no business line ${rule.businessLine ?? ''}`);
+    const cash = microsOf(rule.cash);
+    if (cash === 0n && rule.units === 0) wrong('cash', 'give cash, units, or both above 0');
+    if (cash > 0n && rule.currency === undefined) wrong('currency', 'cash needs its currency');
+    const other = named?.find(({ currency }) => currency !== rule.currency);
+    if (cash > 0n && rule.currency !== undefined && other !== undefined)
+      wrong('currency', `${rule.tenant}/${other.name} is kept in ${other.currency}`);
+    if (beyondCap(rule))
+      wrong(
+        'dailyCap',
+        'one recharge is more than the cap of a day: the rule could never recharge',
+      );
+    return found;
+  });
+
+const beyondCap = ({ cash, units, dailyCap }: RechargeRule): boolean =>
+  microsOf(cash) > microsOf(dailyCap.cash) || units > dailyCap.units;
+
 const CHECKS: readonly Check[] = [
   uniqueNames,
   knownChannels,
   knownTenants,
   soundProviders,
   soundQuotas,
+  rechargeConditions,
+  rechargedAccounts,
 ];
 
 /** What zod cannot see: names that are used and not defined, defined twice, or contradict each other. */

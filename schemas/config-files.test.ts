@@ -124,3 +124,61 @@ test('a quota names a channel once a period, limits something, and adds up one c
     'tenants.yaml [0].businessLines[1].quotas[1].elasticFactor',
   ]);
 });
+
+const RULE = `name: low, tenant: lantern, when: 'cash.share < 0.2', cash: '50.00', currency: CNY, dailyCap: { cash: '100.00' }, coolDownMs: 60000, approveAbove: {}`;
+const withRule = (rule: string, more = '') => {
+  write('recharge.yaml', `rules: [{ ${rule} }]\n${more}`);
+};
+
+test('a folder without recharge.yaml has no recharge rules', () => {
+  rmSync(path.join(folder, 'recharge.yaml'), { force: true });
+  expect(readConfigFolder(folder).recharge).toMatchObject({ timeZone: 'UTC', rules: [] });
+});
+
+test('a recharge rule that is sound is read with its defaults', () => {
+  withRule(RULE);
+  expect(readConfigFolder(folder).recharge).toMatchObject({
+    burnWindowMs: 3_600_000,
+    rules: [{ name: 'low', units: 0 }],
+    review: { rules: [], answerWithinMs: 3_600_000 },
+  });
+});
+
+test.each([
+  ["when: 'cash.share < 0.2'", "when: 'cash.shares < 0.2'", 'rules[0].when', /No such key: shares/],
+  ["when: 'cash.share < 0.2'", "when: 'cash.share + 1.0'", 'rules[0].when', /not true or false/],
+  ["when: 'cash.share < 0.2'", 'when: \'cash.share < "0.2"\'', 'rules[0].when', /double < string/],
+  ["when: 'cash.share < 0.2'", "when: 'amount.cash > 1'", 'rules[0].when', /Unknown variable/],
+  ['tenant: lantern', 'tenant: nobody', 'rules[0].tenant', /no tenant nobody/],
+  [
+    'tenant: lantern',
+    'tenant: lantern, businessLine: x',
+    'rules[0].businessLine',
+    /no business line x/,
+  ],
+  ['currency: CNY', 'currency: USD', 'rules[0].currency', /lantern\/promotions is kept in CNY/],
+  ['currency: CNY, ', '', 'rules[0].currency', /cash needs its currency/],
+  ["cash: '50.00'", "cash: '0'", 'rules[0].cash', /above 0/],
+  ["cash: '50.00'", "cash: '100.01'", 'rules[0].dailyCap', /could never recharge/],
+  ["cash: '50.00'", "cash: '50.00', units: 1", 'rules[0].dailyCap', /could never recharge/],
+  ["cash: '50.00'", "cash: '-1'", 'rules[0].cash', /decimal text/],
+  ['coolDownMs: 60000', 'coolDownMs: 0', 'rules[0].coolDownMs', /60000/],
+  ['name: low', "name: low, timeZone: 'Mars/Olympus'", 'rules[0].timeZone', /IANA time zone/],
+  [', approveAbove: {}', '', 'rules[0].approveAbove', /expected object/],
+])('a recharge rule with %s as "%s" is refused at its place', (from, to, at, says) => {
+  withRule(RULE.replace(from, to));
+  const [problem, ...more] = checkConfigFolder(folder).problems;
+  expect(problem).toMatchObject({ file: 'recharge.yaml', path: at });
+  expect(problem?.message).toMatch(says);
+  expect(more).toEqual([]);
+});
+
+test('conditions of review rules may name the amount; two rules of one name are told', () => {
+  const review = (when: string) =>
+    `review: { rules: [{ name: small, when: '${when}', verdict: approve }] }`;
+  withRule(RULE, review('amount.cash <= money("50") && today.units == 0 && rule == "low"'));
+  expect(problems()).toEqual([]);
+  withRule(`${RULE} }, { ${RULE}`, review('amount.cash = 1'));
+  expect(problems()).toEqual(['recharge.yaml rules[1].name', 'recharge.yaml review.rules[0].when']);
+  expect(() => readConfigFolder(folder)).toThrow(/Unexpected character: =[^]*\^/);
+});

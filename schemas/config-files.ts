@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
-import { CONFIG_KINDS, configSchemas } from './config.js';
+import { CONFIG_KINDS, absentConfig, configSchemas } from './config.js';
 import type { BusinessConfig, ConfigKind } from './config.js';
 import { crossCheck } from './config-checks.js';
 import { PipelineError, asError } from './error.js';
@@ -35,6 +35,8 @@ const readKind = (folder: string, kind: ConfigKind): Read =>
 
 const readFile = (place: string, kind: ConfigKind): Read => {
   const file = path.basename(place);
+  const absent = absentConfig(kind);
+  if (absent !== undefined && !existsSync(place)) return { value: absent, problems: [] };
   try {
     const written: unknown = parse(readFileSync(place, 'utf8'));
     const result = configSchemas[kind].safeParse(written);

@@ -201,6 +201,89 @@ export const lanesSchema = z.strictObject({
 });
 export type LanesConfig = z.infer<typeof lanesSchema>;
 
+const isTimeZone = (text: string): boolean => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+};
+
+const timeZone = z.string().refine(isTimeZone, 'an IANA time zone such as Asia/Shanghai');
+/** CEL; what it may name is in recharge-conditions.ts, and config-checks.ts compiles it. */
+const condition = z.string().min(1).max(2_000);
+const MINUTE_MS = 60_000;
+
+export const rechargeRuleSchema = z.strictObject({
+  name,
+  tenant: name,
+  /** Absent: every line of the tenant, each on its own. */
+  businessLine: name.optional(),
+  when: condition,
+  /** Of hour, weekday and the day of the cap; absent: the file's. */
+  timeZone: timeZone.optional(),
+  /** What one recharge grants: cash in `currency`, PV, or both. */
+  cash: money.default('0'),
+  currency: currency.optional(),
+  units: z.int().nonnegative().default(0),
+  /** Of one account by this rule in a calendar day; what would go beyond is not proposed. */
+  dailyCap: z.strictObject({
+    cash: money.default('0'),
+    units: z.int().nonnegative().default(0),
+  }),
+  /** From one proposal of this rule to the next for the same account, also after one that was rejected. */
+  coolDownMs: z
+    .int()
+    .min(MINUTE_MS)
+    .max(30 * 24 * HOUR_MS),
+  /** A recharge of more than one of these is reviewed; an amount that is not named needs no review. */
+  approveAbove: z.strictObject({
+    cash: money.optional(),
+    units: z.int().nonnegative().optional(),
+  }),
+});
+export type RechargeRule = z.infer<typeof rechargeRuleSchema>;
+
+export const REVIEW_VERDICTS = ['approve', 'reject', 'escalate'] as const;
+export type ReviewVerdict = (typeof REVIEW_VERDICTS)[number];
+
+export const rechargeSchema = z
+  .strictObject({
+    timeZone: timeZone.default('UTC'),
+    /** perHour in conditions is what was spent within so long. */
+    burnWindowMs: z
+      .int()
+      .min(MINUTE_MS)
+      .max(7 * 24 * HOUR_MS)
+      .default(HOUR_MS),
+    /** In order: the first that holds for an account is the one that recharges it. */
+    rules: z.array(rechargeRuleSchema).default([]),
+    review: z
+      .strictObject({
+        /** First match wins; none: `http` is asked, where it is there, else a person. */
+        rules: z
+          .array(z.strictObject({ name, when: condition, verdict: z.enum(REVIEW_VERDICTS) }))
+          .default([]),
+        http: z
+          .strictObject({
+            url: z.url({ protocol: /^https?$/ }),
+            deadlineMs: positiveInt.max(30_000).default(5_000),
+            /** Environment variable of the settle workers with a bearer token. */
+            tokenEnv: z.string().optional(),
+          })
+          .optional(),
+        /** A person who has not answered by then is escalated. */
+        answerWithinMs: z
+          .int()
+          .min(MINUTE_MS)
+          .max(30 * 24 * HOUR_MS)
+          .default(HOUR_MS),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+export type RechargeConfig = z.infer<typeof rechargeSchema>;
+
 /** Everything, as workers hold it. One entry of the `config` topic per kind. */
 export const configSchemas = {
   tenants: z.array(tenantSchema).nonempty(),
@@ -210,7 +293,11 @@ export const configSchemas = {
   windows: windowsSchema,
   breaker: breakerSchema,
   lanes: lanesSchema,
+  recharge: rechargeSchema,
 } as const;
 export type ConfigKind = keyof typeof configSchemas;
 export const CONFIG_KINDS = Object.keys(configSchemas) as readonly ConfigKind[];
+/** The value of a kind that is not there (no file, never published); undefined: it must be there. */
+export const absentConfig = (kind: ConfigKind): unknown =>
+  configSchemas[kind].safeParse(undefined).data;
 export type BusinessConfig = { readonly [K in ConfigKind]: z.infer<(typeof configSchemas)[K]> };

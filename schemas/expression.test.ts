@@ -54,3 +54,23 @@ describe('a condition over a record', () => {
     expect(refusal(text)).toMatch(says);
   });
 });
+
+describe('a condition over listed fields', () => {
+  const over = (text: string) =>
+    compileExpression(text, { cash: { fields: { share: 'double', left: 'int' } }, at: 'double' });
+
+  test.each([
+    ['cash.share < 0.2 && at > 1.5', true],
+    ['cash.share < 1 && at >= 2', true],
+    // An int next to a double keeps its 64 bits.
+    ['cash.left == 9007199254740993', true],
+    ['cash.left > 9007199254740993', false],
+  ])('%s is %s', (text, expected) => {
+    const values = { cash: { share: 0.15, left: 9_007_199_254_740_993n }, at: 2 };
+    expect(over(text).holds(values)).toBe(expected);
+  });
+
+  test('a field that is not listed is refused at its place', () => {
+    expect(() => over('cash.left > 1 && cash.rest > 1')).toThrow(/No such key: rest[^]*\n {21,}\^/);
+  });
+});

@@ -4,8 +4,13 @@ import { PipelineError, asError } from './error.js';
 import { expressionTypes } from './expression-types.js';
 import type { RecordName } from './record-types.js';
 
-/** What an expression may name. A record's fields are checked. */
-export type VariableType = 'int' | 'string' | { readonly record: RecordName };
+type ScalarType = 'int' | 'double' | 'string';
+
+/** What an expression may name. Fields are checked, of a record or of what is listed here. */
+export type VariableType =
+  | ScalarType
+  | { readonly record: RecordName }
+  | { readonly fields: Readonly<Record<string, ScalarType>> };
 
 /** A condition in CEL (https://cel.dev), compiled once. */
 export interface Expression<Names extends string> {
@@ -41,18 +46,16 @@ export const compileExpression = <Names extends string>(
   variables: Readonly<Record<Names, VariableType>>,
 ): Expression<Names> => {
   const types = expressionTypes();
+  const environment = withFunctions(new Environment());
   const named = Object.entries<VariableType>(variables).map(([name, type]) => {
-    if (type === 'int')
-      return {
-        name,
-        type: 'int',
-        convert: (value: unknown) => (typeof value === 'number' ? BigInt(value) : value),
-      };
-    if (type === 'string') return { name, type: 'string', convert: (value: unknown) => value };
+    if (typeof type === 'string') return { name, type, convert: CONVERT[type] };
+    if ('fields' in type) {
+      environment.registerType({ name: `${name}_fields`, schema: { ...type.fields } });
+      return { name, type: `${name}_fields`, convert: fieldsOf(type.fields) };
+    }
     const { name: record, convert } = types.of(type.record);
     return { name, type: record, convert };
   });
-  const environment = withFunctions(new Environment());
   for (const { name, fields } of types.records())
     environment.registerType({ name, schema: { ...fields } });
   for (const { name, type } of named) environment.registerVariable(name, type);
@@ -66,6 +69,22 @@ export const compileExpression = <Names extends string>(
     },
   };
 };
+
+/** CEL's int is 64 bits and exact; its JavaScript form is bigint. A double is a number. */
+const CONVERT: Readonly<Record<ScalarType, (value: unknown) => unknown>> = {
+  int: (value) => (typeof value === 'number' ? BigInt(value) : value),
+  double: (value) => value,
+  string: (value) => value,
+};
+
+const fieldsOf =
+  (fields: Readonly<Record<string, ScalarType>>) =>
+  (value: unknown): unknown => {
+    const from = value as Readonly<Record<string, unknown>>;
+    return Object.fromEntries(
+      Object.entries(fields).map(([name, type]) => [name, CONVERT[type](from[name])]),
+    );
+  };
 
 const parse = (environment: Environment, text: string): ReturnType<Environment['parse']> => {
   try {

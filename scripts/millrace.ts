@@ -7,9 +7,13 @@ import { surroundings } from './cli/stack-env.js';
 import { aclsApply } from './commands/acls-apply.js';
 import { aclsPrint } from './commands/acls-print.js';
 import { actions } from './commands/actions.js';
+import { auditApprove, auditReject } from './commands/audit-decide.js';
+import { auditList } from './commands/audit-list.js';
+import { auditShow } from './commands/audit-show.js';
 import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
 import { budgetBurn } from './commands/budget-burn.js';
 import { budgetClose } from './commands/budget-close.js';
+import { budgetDetach } from './commands/budget-detach.js';
 import { budgetGrant } from './commands/budget-grant.js';
 import { budgetHistory } from './commands/budget-history.js';
 import { budgetQuota } from './commands/budget-quota.js';
@@ -17,7 +21,10 @@ import { budgetShow } from './commands/budget-show.js';
 import { budgetTransfer } from './commands/budget-transfer.js';
 import { configApply } from './commands/config-apply.js';
 import { doctor } from './commands/doctor.js';
+import { grantsApply } from './commands/grants-apply.js';
+import { grantsPrint } from './commands/grants-print.js';
 import { produce } from './commands/produce.js';
+import { reconcileCommand } from './commands/reconcile.js';
 import { rebuildInflux } from './commands/rebuild-influx.js';
 import { rebuildRedis } from './commands/rebuild-redis.js';
 import { rebuildWindowsCommand } from './commands/rebuild-windows.js';
@@ -56,7 +63,8 @@ First steps, on a running stack (npm run stack up):
   $ millrace produce --count 100
   $ millrace status
 
-Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
+Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line,
+3 reconcile found breaks.`,
     );
   // What follows a subcommand's name is the subcommand's: `transactions abort --json`.
   root.enablePositionalOptions();
@@ -67,6 +75,9 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
   );
   root.addCommand(group('topology', 'How stages and topics are wired', topologyDescribe(cli)));
   root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli), aclsApply(cli)));
+  root.addCommand(
+    group('grants', 'Roles and rights in Postgres', grantsPrint(cli), grantsApply(cli)),
+  );
   root.addCommand(run(cli));
   root.addCommand(produce(cli));
   root.addCommand(trace(cli));
@@ -82,9 +93,21 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line.`,
       budgetClose(cli),
       budgetHistory(cli),
       budgetBurn(cli),
+      budgetDetach(cli),
       budgetQuota(cli),
     ),
   );
+  root.addCommand(
+    group(
+      'audit',
+      'Recharges that rules proposed: what waits for a person, and the archive',
+      auditList(cli),
+      auditShow(cli),
+      auditApprove(cli),
+      auditReject(cli),
+    ),
+  );
+  root.addCommand(reconcileCommand(cli));
   root.addCommand(
     group(
       'breaker',

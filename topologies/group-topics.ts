@@ -49,8 +49,8 @@ export const groupTopics = (
   const writes = new Set([
     ...stages.flatMap((stage) => [...stage.writes, ...stage.state]),
     names.deadLetters,
-    // The callback endpoint writes what carriers push.
-    ...(group === 'settle' ? [names.receipts] : []),
+    // The callback endpoint writes what carriers push; a chore, what became of the accounts.
+    ...(group === 'settle' ? [names.receipts, names.accounts] : []),
   ]);
   // Chained stages hand records over in memory; reading those topics back is not needed.
   for (const { stages: chained } of tasks)

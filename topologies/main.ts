@@ -11,20 +11,26 @@ import { openCodecs } from '../schemas/topic-codecs.js';
 import { startCallbacks } from '../sinks/callbacks/server.js';
 import { breakerLevelSink } from '../sinks/influx/breaker-levels.js';
 import { channelWindowSink } from '../sinks/influx/channel-windows.js';
+import { postgresAccountLevels } from '../sinks/postgres/account-levels.js';
 import { postgresAttempts } from '../sinks/postgres/attempts.js';
+import { accountBurns } from '../sinks/postgres/burn.js';
 import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
 import { postgresQuotas } from '../sinks/postgres/quotas.js';
+import { postgresRecharges } from '../sinks/postgres/recharges.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
+import { postgresTransfers } from '../sinks/postgres/transfers.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
 import { ProviderInquiries } from '../sinks/providers/inquiries.js';
+import { httpReviewer } from '../sinks/reviewer/http-reviewer.js';
 import { connectRedis, refuseRefusal } from '../sinks/redis/client.js';
 import { redisFirstSeen } from '../sinks/redis/first-seen.js';
+import { accountKey, publishAccounts } from './accounts.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
 import { comingBack } from './again.js';
 import { intake, sending } from './delivery.js';
@@ -32,21 +38,26 @@ import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
 import { diagnoseKafka } from './kafka-refusal.js';
 import { readTopicLimits } from './kafka-limits.js';
+import { ledgerWatch } from './ledger-watch.js';
 import { measurement, receiving } from './measurement.js';
 import { plan } from './plan.js';
 import { quotaWatch } from './quota-watch.js';
 import { readPublishedConfig } from './published-config.js';
+import { rechargeByRules } from './recharge.js';
+import { pendingHorizonMs } from './reconciliation.js';
+import { reconciliationChore } from './reconciliation-chore.js';
 import { resolving } from './resolution.js';
 import { ChangelogReader } from './runtime/changelog-reader.js';
 import { type Chore, doChores } from './runtime/chores.js';
 import { Health } from './runtime/health.js';
 import { crashPoints } from './runtime/crash-points.js';
 import { kafkaQuestion, watchKafka } from './runtime/kafka-watch.js';
+import { LedgerMetrics } from './runtime/ledger-metrics.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
 import { ParkedReader } from './runtime/parked-reader.js';
-import { ReceiptProducer } from './runtime/receipt-producer.js';
+import { RecordProducer } from './runtime/record-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
 import { Worker, groupOf } from './runtime/worker.js';
 import { topicNames } from './topic-names.js';
@@ -302,6 +313,7 @@ const assemble = async (
   let callbackPort: number | null = null;
   const chores: Chore[] = [];
   if (groups.has('settle')) {
+    chores.push(...ledgerWatch(database, new LedgerMetrics(metrics.registry)));
     const settlements = postgresSettlements(database, groupOf(prefix, 'settle'));
     const attemptsConsumer = groupOf(prefix, 'attempts');
     const attempts = postgresAttempts(database, attemptsConsumer);
@@ -346,9 +358,36 @@ const assemble = async (
     });
     closers.push(() => inquiries.close());
     worker.add(resolving(topics, delivery), { inquiries }, { maxBatch: 500, maxInFlight: 1_000 });
-    const receiptProducer = new ReceiptProducer(client, topics.receipts);
+    const receiptProducer = new RecordProducer(
+      client,
+      topics.receipts,
+      // The message's own key is not known yet; its receipts keep their order by the message they name.
+      ({ attempt, providerMessageId, provider }) =>
+        attempt?.messageId ?? providerMessageId ?? provider,
+    );
     await receiptProducer.open();
     closers.push(() => receiptProducer.close());
+    const accounts = new RecordProducer(client, topics.accounts, accountKey);
+    await accounts.open();
+    closers.push(() => accounts.close());
+    chores.push(
+      publishAccounts(postgresAccountLevels(database), (records) => accounts.deliver(records)),
+      rechargeByRules({
+        config: () => worker.followed(topics.config),
+        recharges: postgresRecharges(database),
+        transfers: postgresTransfers(database),
+        burns: (since) => accountBurns(database, since),
+        reviewer: (http) =>
+          httpReviewer(
+            http,
+            http.tokenEnv === undefined ? undefined : options.environment[http.tokenEnv],
+          ),
+        log,
+        gauge: (what, count) => {
+          metrics.recharges.labels(what).set(count);
+        },
+      }),
+    );
     const formats = receiptFormats(channels);
     const callbacks = await startCallbacks({
       port: environment.worker.callbackPort,
@@ -364,6 +403,27 @@ const assemble = async (
     callbackPort = callbacks.port;
     closers.push(() => callbacks.close());
     chores.push(quotaWatch(postgresQuotas(database), metrics.quotaUse, log));
+    const kept = table.find(({ name }) => name === names.feedback)?.cleanup;
+    chores.push(
+      reconciliationChore({
+        database,
+        request: {
+          postgres: environment.postgres,
+          settings: client,
+          codecs,
+          feedbackTopic: names.feedback,
+          groupId: groupOf(prefix, 'restore'),
+          retentionMs: kept?.policy === 'delete' ? kept.retentionMs : 0,
+          horizonMs: pendingHorizonMs(channels),
+          consumers: { settle: groupOf(prefix, 'settle'), attempts: attemptsConsumer },
+        },
+        log,
+        found: (breaks) => {
+          metrics.reconciled(breaks);
+        },
+        now: Date.now,
+      }),
+    );
   }
   if (groups.has('windows')) {
     worker.add(

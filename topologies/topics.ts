@@ -151,6 +151,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
     levels: topic('BreakerLevel', names.breakerLevels),
     commands: topic('BreakerCommand', names.breakerCommands),
     config: topic('ConfigEntry', names.config),
+    accounts: topic('AccountLevel', names.accounts),
     partials: {
       name: names.internal.windowsPartials,
       codec: partialsCodec(),

@@ -87,6 +87,7 @@ const written: Record<string, unknown> = {
   windows: {},
   breaker: { level1: {} },
   lanes: { maxBatch: { p0: 1, p1: 1, p2: 1, p3: 1 }, rest: {} },
+  recharge: {},
 };
 
 /** The `config` table of a small installation; a kind may be replaced. */

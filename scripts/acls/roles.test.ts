@@ -37,6 +37,9 @@ test('each role may do what its stages do', () => {
   expect(may('send', 'Read', 'x.internal.claims.p2')).toBe(true);
   expect(may('settle', 'Read', 'x.refused')).toBe(true);
   expect(may('settle', 'Write', 'x.receipts')).toBe(true);
+  expect(may('settle', 'Write', 'x.accounts')).toBe(true);
+  expect(may('settle', 'Read', 'x.accounts')).toBe(false);
+  expect(may('reader', 'Read', 'x.accounts')).toBe(true);
   expect(may('again', 'Read', 'x.parked.p1')).toBe(true);
   expect(may('again', 'Write', 'x.again.budget-reserve.p1')).toBe(true);
   expect(may('again', 'Write', 'x.routed.sms.p1')).toBe(true);

@@ -77,8 +77,8 @@ const readings = (role: Role): AclRule => ({
 
 /** Analysts and dashboards: results, none of which holds personal data. Groups apart from the producers'. */
 const readerRules = ({ prefix, names }: AclOptions): AclRule[] => [
-  ...[names.feedback, names.refused, names.windows, names.breakerLevels].map((name) =>
-    topic('reader', name, ['Read', 'Describe']),
+  ...[names.feedback, names.refused, names.windows, names.breakerLevels, names.accounts].map(
+    (name) => topic('reader', name, ['Read', 'Describe']),
   ),
   {
     role: 'reader',

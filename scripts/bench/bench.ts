@@ -9,6 +9,7 @@ import { lanes } from './lanes.js';
 import { latency } from './latency.js';
 import { IDS, ledgerBench } from './ledger.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
+import { reconcileBench } from './reconcile.js';
 import { replayBench } from './replay.js';
 
 interface Common {
@@ -130,6 +131,16 @@ const ledgerCommand = new Command('ledger')
     print('ledger', await ledgerBench(options, say), options);
   });
 
+const reconcileCommand = new Command('reconcile')
+  .description(
+    'Reconciliation of a day: ledger, attempts, feedback in Kafka, a provider’s statement',
+  )
+  .option('--rows <n>', 'reservations of the day', integer(1_000, 100_000_000), 1_000_000)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { rows: number }) => {
+    print('reconcile', { ours: await reconcileBench(options, say) }, options);
+  });
+
 const program = new Command('bench')
   .description(
     'Performance, measured on this machine against the local stack. Quote ratios of one run, not absolutes.',
@@ -140,7 +151,8 @@ const program = new Command('bench')
   .addCommand(dedupeRestoreCommand)
   .addCommand(replayCommand)
   .addCommand(failoverCommand)
-  .addCommand(ledgerCommand);
+  .addCommand(ledgerCommand)
+  .addCommand(reconcileCommand);
 
 try {
   await program.parseAsync();

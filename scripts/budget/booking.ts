@@ -13,6 +13,7 @@ import type {
 } from '../../sinks/postgres/transfers.js';
 import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { recorded, requiredReason, who } from '../actions/recorded.js';
+import { RECHARGE_PREFIX } from '../../processors/recharge/recharge.js';
 import type { Cli } from '../cli/cli.js';
 import { NotNow, Unsuccessful, UsageError } from '../cli/exit.js';
 import { nameOf } from './accounts.js';
@@ -31,6 +32,8 @@ const transferId = (text: string): string => {
     throw new InvalidArgumentError('letters, digits, . _ : / -, at most 128, such as a ticket.');
   if (text.startsWith(INITIAL_PREFIX))
     throw new InvalidArgumentError(`${INITIAL_PREFIX}... are the configuration's own.`);
+  if (text.startsWith(RECHARGE_PREFIX))
+    throw new InvalidArgumentError(`${RECHARGE_PREFIX}... are the recharge rules' own.`);
   return text;
 };
 

@@ -85,6 +85,7 @@ describe('a booking', () => {
     [['--reason', 'x', '--apply'], 'needs --id', 2],
     [['--id', 'x', '--apply'], 'needs --reason', 2],
     [['--id', 'initial/a/b', '--reason', 'x', '--apply'], "configuration's own", 2],
+    [['--id', 'recharge/a/b/1', '--reason', 'x', '--apply'], "recharge rules' own", 2],
     [['--id', ' x', '--reason', 'x', '--apply'], 'such as a ticket', 2],
     [['--cash', '1.0000001'], 'at most 6 places', 2],
     [['--cash', '-1'], 'at most 6 places', 2],

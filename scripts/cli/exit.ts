@@ -2,11 +2,14 @@ import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { PipelineError, asError } from '../../schemas/error.js';
 
-/** 0 done; 1 it failed, or a check found something; 2 the command line was wrong. */
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+/** 0 done; 1 it failed, or a check found something; 2 the command line was wrong; 3 reconcile found breaks. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, breaks: 3 } as const;
 
 /** Ends a command with code 1 after it has said all there is to say. */
 export class Unsuccessful extends Error {}
+
+/** Ends reconcile with code 3 after its report: whoever schedules it tells that from a run that failed. */
+export class BreaksFound extends Error {}
 
 /** A mistake in the command line that commander cannot see. */
 export class UsageError extends Error {}
@@ -28,6 +31,7 @@ const HINTS: Readonly<Partial<Record<PipelineError['code'], string>>> = {
 export const explain = (thrown: unknown, say: (line: string) => void, debug: boolean): number => {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage; // commander has said it
   if (thrown instanceof Unsuccessful) return EXIT.failure;
+  if (thrown instanceof BreaksFound) return EXIT.breaks;
   const error = asError(thrown);
   say(`${pc.red('millrace:')} ${error.message}`);
   if (error instanceof PipelineError) {

@@ -1,4 +1,4 @@
-import type { Database } from '../../sinks/postgres/pool.js';
+import type { Database, PoolOptions } from '../../sinks/postgres/pool.js';
 import { openDatabase } from '../../sinks/postgres/pool.js';
 import type { Environment } from '../../topologies/config.js';
 
@@ -6,8 +6,9 @@ import type { Environment } from '../../topologies/config.js';
 export const withDatabase = async <T>(
   { url, schema }: Environment['postgres'],
   run: (database: Database) => Promise<T>,
+  limits: Pick<PoolOptions, 'statementMs'> = {},
 ): Promise<T> => {
-  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1 });
+  const database = openDatabase({ databaseUrl: url, schema, maxConnections: 1, ...limits });
   try {
     return await run(database);
   } finally {

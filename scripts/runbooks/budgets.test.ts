@@ -60,6 +60,9 @@ test('budgets: looked at, recharged, moved, closed and emptied, by the commands 
   expect(closed).toContain('harbour/promotions CNY 60200.00 60200.00 0.00 0.00 closed');
   expect(closed).toContain('harbour/promotions: 0.00 CNY and 0 PV available');
 
+  // No day is that old here: scripts/budget/detach.test.ts detaches some.
+  expect(await run('budgets-detach')).toContain('0 of 0 days detached');
+
   const over = await run('budgets-over');
   for (const id of ['FIN-1234', 'FIN-1240', 'FIN-1251']) expect(over).toContain(id);
   expect(over).toMatch(/done .* budget close: the line is given up/);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { configKey } from '../../processors/configuration.js';
 import type { ConfigTable } from '../../processors/configuration.js';
 import type { BusinessConfig, ConfigKind } from '../../schemas/config.js';
-import { CONFIG_KINDS, configSchemas } from '../../schemas/config.js';
+import { CONFIG_KINDS, absentConfig, configSchemas } from '../../schemas/config.js';
 import { configFile, readChanges } from '../../schemas/config-files.js';
 import { PipelineError } from '../../schemas/error.js';
 import type { ConfigEntry } from '../../schemas/generated/records.js';
@@ -14,6 +14,8 @@ export const publishedBusiness = (table: ConfigTable): BusinessConfig =>
   Object.fromEntries(
     CONFIG_KINDS.map((kind) => {
       const entry = table.get(configKey(kind));
+      const absent = absentConfig(kind);
+      if (entry === undefined && absent !== undefined) return [kind, absent];
       if (entry === undefined)
         throw new PipelineError('config_invalid', `no ${kind} configuration is published`);
       return [kind, configSchemas[kind].parse(JSON.parse(entry.body))];

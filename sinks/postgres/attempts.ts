@@ -123,6 +123,14 @@ const newest = (records: readonly KafkaRecord<DeliveryFeedback>[]): string | nul
     ? null
     : new Date(Math.max(...records.map(({ value }) => value.occurredAt))).toISOString();
 
+/** Stores what these records, in order, say of attempts, and moves no offsets: reconciliation repairs rows by it. */
+export const attemptRows = async (
+  database: Pick<Database, 'query'>,
+  records: readonly KafkaRecord<DeliveryFeedback>[],
+): Promise<void> => {
+  await database.query(STORE, ['', ...sliceParameters([]), '{}', ...parameters(fold(records))]);
+};
+
 /**
  * The derived table of attempts, from `feedback`: one call a batch, which stores the consumer's offsets with the rows.
  * @param consumer names the reader whose offsets these are; postgresReceiptLog is told the same

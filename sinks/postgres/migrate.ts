@@ -1,5 +1,6 @@
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
+import { grantsOf, ownFunctions, presentRoles } from './grants.js';
 import { DEFAULT_SCHEMA, checkedSchema } from './pool.js';
 import { postgresError } from './postgres-error.js';
 import { migrationsFolder, sqlFunctions } from './sql-files.js';
@@ -9,7 +10,7 @@ const LOCK = 7_276_544_301;
 
 /**
  * Brings an installation's schema up to this release: migrations that are missing, then every function as this
- * release has it. Safe to run at every start and by several at once (one waits for the other).
+ * release has it, and what the roles of grants.ts may do with all that, where there are such. Safe to run at every start and by several at once (one waits for the other).
  * @returns names of the migrations that ran
  * @throws PipelineError postgres_unavailable (retry) | postgres_refused (stop)
  */
@@ -37,7 +38,13 @@ export const migrate = async (
       noLock: true,
       log: () => undefined,
     });
+    // All at once: a function as this release has it, not yet run as its owner, would refuse the workers.
+    await client.query('begin');
     for (const definition of sqlFunctions()) await client.query(definition);
+    await client.query(ownFunctions(schema));
+    for (const role of await presentRoles(client, schema))
+      for (const statement of grantsOf(schema, role)) await client.query(statement);
+    await client.query('commit');
     return ran.map(({ name }) => name);
   } catch (cause) {
     throw postgresError(cause);

@@ -115,3 +115,25 @@ test('007: what is pending from before quotas is settled as ever', async () => {
     await own.close();
   }
 });
+
+test('008: what accounts were recharged to last is taken from the journal of before', async () => {
+  await olderInstallation(
+    'before_008',
+    6,
+    `insert into accounts (tenant_id, business_line, currency) values ('acme', 'promo', 'CNY'), ('acme', 'new', 'CNY');
+     insert into budgets (account_id, cash_granted, cash_available, pv_granted, pv_available) values (1, 130, 130, 7, 7);
+     insert into budgets (account_id) values (2);
+     insert into transfers (transfer_id, account_id, kind, cash, units, created_at, cash_left, units_left)
+     values ('a', 1, 'grant', 100, 7, '2026-05-01', null, null), ('b', 1, 'grant', 30, 0, '2026-05-02', 90, 5);`,
+  );
+  await migrate(database.url, 'before_008');
+  const own = openDatabase({ databaseUrl: database.url, schema: 'before_008', maxConnections: 1 });
+  try {
+    const text = 'select account_id, cash_to, units_to, units_at from last_recharges';
+    expect(await own.query({ name: '', text })).toEqual([
+      { account_id: 1, cash_to: 90n, units_to: 7n, units_at: new Date('2026-05-01T00:00:00Z') },
+    ]);
+  } finally {
+    await own.close();
+  }
+});

@@ -10,6 +10,8 @@ export interface PoolOptions {
   readonly schema?: string;
   /** Connections at most; one per task that calls at once is enough. */
   readonly maxConnections?: number;
+  /** Longest statement, ms; default 15 s: a batch takes milliseconds. */
+  readonly statementMs?: number;
   /** A connection that nobody used broke: the pool replaces it. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -23,6 +25,9 @@ export interface Database {
   ) => Promise<Row[]>;
   readonly close: () => Promise<void>;
 }
+
+/** A batch takes milliseconds; one that waits for a lock so long will not get it. */
+const STATEMENT_MS = 15_000;
 
 const INT8: number = pg.types.builtins.INT8;
 
@@ -51,6 +56,7 @@ export const openDatabase = ({
   databaseUrl,
   schema = DEFAULT_SCHEMA,
   maxConnections = 8,
+  statementMs = STATEMENT_MS,
   onIdleError = () => undefined,
 }: PoolOptions): Database => {
   const pool = new pg.Pool({
@@ -62,10 +68,9 @@ export const openDatabase = ({
     types,
     keepAlive: true,
     connectionTimeoutMillis: 3_000,
-    // A batch takes milliseconds; one that waits for a lock so long will not get it.
-    statement_timeout: 15_000,
+    statement_timeout: statementMs,
     // Longer than the server's, so that the server's word comes first; covers a server that is gone silently.
-    query_timeout: 20_000,
+    query_timeout: statementMs + 5_000,
   });
   pool.on('error', onIdleError);
   return {

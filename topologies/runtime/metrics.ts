@@ -70,6 +70,19 @@ export class WorkerMetrics {
     buckets: SECONDS,
     registers: [this.registry],
   });
+  /** As the worker that does the chores saw it last; the others have no such series. */
+  readonly recharges = new Gauge({
+    name: 'millrace_recharges',
+    help: 'Recharges that wait for the reviewer or a person (overdue: too long), and rules that hold and may not recharge: held back by why.',
+    labelNames: ['state'] as const,
+    registers: [this.registry],
+  });
+  private readonly breaks = new Gauge({
+    name: 'millrace_reconciliation_breaks',
+    help: 'Breaks that the last daily reconciliation found, by class; on the worker that did it.',
+    labelNames: ['class'] as const,
+    registers: [this.registry],
+  });
   private readonly firstTaken = new Gauge({
     name: 'millrace_first_record_timestamp_seconds',
     help: 'When a task took its first record: seconds since the epoch.',
@@ -144,6 +157,11 @@ export class WorkerMetrics {
   /** A chore's end. */
   chore(chore: string, outcome: 'done' | 'failed', milliseconds: number): void {
     this.choreSeconds.labels(chore, outcome).observe(milliseconds / 1_000);
+  }
+
+  /** What the last daily reconciliation found. */
+  reconciled(breaks: Readonly<Record<string, number>>): void {
+    for (const [name, count] of Object.entries(breaks)) this.breaks.labels(name).set(count);
   }
 
   /** Which release this is: while one is rolled out, workers of two run side by side. */

@@ -33,6 +33,8 @@ export interface RangeRequest {
   readonly to?: RangeEnd;
   /** Default read_committed. */
   readonly isolation?: 'read_committed' | 'read_uncommitted';
+  /** Names the reader for the broker's access rules; default: one that operators may use. */
+  readonly groupId?: string;
   /** For the whole range (with a signal: from its abort on; with named ends: without a record). Default 60,000. */
   readonly deadlineMs?: number;
   /** Records read so far and an upper bound of all (offsets include transaction markers). */
@@ -126,7 +128,7 @@ const offsetsSince = async (
 export async function* readRange(request: RangeRequest): AsyncGenerator<readonly RawRecord[]> {
   const { settings, topics, from = 'beginning', to = 'stable', deadlineMs = 60_000 } = request;
   const isolation = request.isolation ?? 'read_committed';
-  const base = { ...settings, 'group.id': `millrace-read-${randomUUID()}` };
+  const base = { ...settings, 'group.id': request.groupId ?? `millrace-read-${randomUUID()}` };
   const reader = new ConsumerClient({ ...base, 'isolation.level': isolation });
   // What `high` means to a read_committed client is the last stable offset; only this one sees the true end.
   const uncommitted =

@@ -170,8 +170,25 @@ export class ConsumerClient {
     }));
   }
 
-  /** Low and high watermark as this client's isolation sees them: read_committed answers the last stable offset. */
+  /**
+   * Low and high watermark as this client's isolation sees them: read_committed answers the last stable offset.
+   * librdkafka looks the leader up in what it has cached. Where that says there is none it answers "Unknown partition"
+   * without asking anybody, and nothing asks for it while no partition of the topic is assigned: for five minutes
+   * (topic.metadata.refresh.interval.ms) a leader's death was longer than it was. So it is told to ask, and asked again.
+   */
   async watermarks(
+    partition: TopicPartition,
+    deadlineMs: number,
+  ): Promise<{ low: number; high: number }> {
+    try {
+      return await this.askWatermarks(partition, deadlineMs);
+    } catch {
+      await this.refreshMetadata(partition.topic, deadlineMs);
+      return this.askWatermarks(partition, deadlineMs);
+    }
+  }
+
+  private async askWatermarks(
     { topic, partition }: TopicPartition,
     deadlineMs: number,
   ): Promise<{ low: number; high: number }> {
@@ -183,6 +200,12 @@ export class ConsumerClient {
       },
     );
     return { low: lowOffset, high: highOffset };
+  }
+
+  private async refreshMetadata(topic: string, deadlineMs: number): Promise<void> {
+    await settled('metadata', deadlineMs + 1_000, (done) => {
+      this.native.getMetadata({ topic, timeout: deadlineMs }, done);
+    });
   }
 
   async seek(to: PartitionOffset, deadlineMs: number): Promise<void> {

@@ -7,7 +7,7 @@ import { type AnyStage, type Topology, topicsOf } from '../topology.js';
 import { changelogsOf, chainStages } from './chain-stages.js';
 import type { ChangelogReader } from './changelog-reader.js';
 import type { PassPoint } from './crash-points.js';
-import { GlobalTables } from './global-tables.js';
+import { GlobalTables, type LiveTable } from './global-tables.js';
 import type { Health } from './health.js';
 import { Interrupted, abortable } from './abortable.js';
 import type { Logger } from './log.js';
@@ -120,6 +120,12 @@ export class Worker {
   table(topic: Topic<unknown>): this {
     this.tableTopics.set(topic.name, topic);
     return this;
+  }
+
+  /** A followed table, once it was read to its end; undefined: not yet. */
+  followed<V>(topic: Topic<V>): LiveTable<V> | undefined {
+    const table = this.tables?.table(topic.name);
+    return table === undefined || table.readAt === 0 ? undefined : (table as LiveTable<V>);
   }
 
   /**

@@ -74,6 +74,7 @@ export const TEST_CONFIG: BusinessConfig = {
   windows: parse('windows', { lengthMs: 10_000, graceMs: 1_000, silenceMs: 15_000 }),
   breaker: parse('breaker', { level1: {} }),
   lanes: parse('lanes', { maxBatch: { p0: 100, p1: 100, p2: 100, p3: 100 } }),
+  recharge: parse('recharge', {}),
 };
 
 /** Configuration as `millrace config apply` publishes it. */

@@ -4,7 +4,7 @@ import type { Topic } from '../../schemas/record.js';
 import { TestKafka, WITH_STATISTICS, eventually, produceRequests } from '../testing/kafka.js';
 import { textTopic } from '../testing/text-topic.js';
 import { readRange } from './range-reader.js';
-import { ReceiptProducer } from './receipt-producer.js';
+import { RecordProducer } from './record-producer.js';
 
 const kafka = new TestKafka();
 const texts = textTopic(`${kafka.prefix}receipts`);
@@ -22,7 +22,11 @@ const topic = {
 const receipt = (providerMessageId: string) =>
   ({ attempt: null, provider: 'p', providerMessageId }) as ProviderReceipt;
 
-const producer = new ReceiptProducer({ ...kafka.client, ...WITH_STATISTICS }, topic);
+const producer = new RecordProducer(
+  { ...kafka.client, ...WITH_STATISTICS },
+  topic,
+  ({ provider }) => provider,
+);
 
 beforeAll(async () => {
   await kafka.topics(1, [topic.name]);

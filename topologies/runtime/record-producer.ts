@@ -1,28 +1,31 @@
 import rdkafka from 'node-rdkafka';
 import { asError, PipelineError } from '../../schemas/error.js';
-import type { ProviderReceipt } from '../../schemas/generated/records.js';
 import type { Topic } from '../../schemas/record.js';
 import { type ClientSettings, destroyProducer, settled } from './rdkafka-client.js';
 
 const DEADLINE_MS = 10_000;
 
-interface Waiting {
-  readonly receipt: ProviderReceipt;
+interface Waiting<V> {
+  readonly value: V;
   readonly done: (error: unknown) => void;
 }
 
 /**
- * Writes receipts that came over HTTP; a carrier is told "taken" only once the broker has them. What comes while a batch
- * is on its way is the next batch: never more than one request to a partition (TransactionSession says why).
+ * Writes what comes from outside Kafka (receipts over HTTP, levels of accounts), outside any transaction: whoever
+ * delivers is told only once the broker has it. What comes while a batch is on its way is the next batch: never more
+ * than one request to a partition (TransactionSession says why).
  */
-export class ReceiptProducer {
+export class RecordProducer<V> {
   readonly native: rdkafka.HighLevelProducer;
-  private readonly topic: Topic<ProviderReceipt>;
-  private waiting: Waiting[] = [];
+  private readonly topic: Topic<V>;
+  private readonly keyOf: (value: V) => string;
+  private waiting: Waiting<V>[] = [];
   private writing = false;
 
-  constructor(client: ClientSettings, topic: Topic<ProviderReceipt>) {
+  /** Records of one key keep their order. */
+  constructor(client: ClientSettings, topic: Topic<V>, keyOf: (value: V) => string) {
     this.topic = topic;
+    this.keyOf = keyOf;
     this.native = new rdkafka.HighLevelProducer(
       {
         ...client,
@@ -53,17 +56,17 @@ export class ReceiptProducer {
     }
   }
 
-  /** Resolves once all are on the broker. @throws PipelineError kafka_unavailable: the carrier pushes again */
-  async deliver(receipts: readonly ProviderReceipt[]): Promise<void> {
+  /** Resolves once all are on the broker. @throws PipelineError kafka_unavailable: some may be there; deliver all again */
+  async deliver(values: readonly V[]): Promise<void> {
     try {
-      const written = receipts.map(
-        (receipt) =>
+      const written = values.map(
+        (value) =>
           new Promise<void>((resolve, reject) => {
             const done = (error: unknown): void => {
               if (error == null) resolve();
               else reject(asError(error));
             };
-            this.waiting.push({ receipt, done });
+            this.waiting.push({ value, done });
           }),
       );
       void this.write();
@@ -71,7 +74,7 @@ export class ReceiptProducer {
     } catch (error) {
       throw new PipelineError(
         'kafka_unavailable',
-        `receipts were not written: ${asError(error).message}`,
+        `${this.topic.name} was not written: ${asError(error).message}`,
         error,
       );
     }
@@ -88,14 +91,12 @@ export class ReceiptProducer {
     this.writing = false;
   }
 
-  /** Every receipt of the batch is told how it went. */
-  private async flush(batch: readonly Waiting[]): Promise<void> {
-    for (const { receipt, done } of batch) {
-      // The message's own key is not known yet; its receipts keep their order by the message they name.
-      const key = receipt.attempt?.messageId ?? receipt.providerMessageId ?? receipt.provider;
+  /** Each of the batch is told how it went. */
+  private async flush(batch: readonly Waiting<V>[]): Promise<void> {
+    for (const { value, done } of batch) {
       try {
-        const value = this.topic.codec.encode(receipt);
-        this.native.produce(this.topic.name, null, value, key, null, done);
+        const bytes = this.topic.codec.encode(value);
+        this.native.produce(this.topic.name, null, bytes, this.keyOf(value), null, done);
       } catch (error) {
         done(error);
       }

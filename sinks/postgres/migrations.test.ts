@@ -1,9 +1,11 @@
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dayOf } from './days.js';
 import { postgresLedger } from './ledger.js';
 import { migrate } from './migrate.js';
 import { openDatabase } from './pool.js';
+import { postgresSettlements } from './settlements.js';
 import { migrationsFolder } from './sql-files.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
@@ -74,6 +76,41 @@ test('006: grants of before stay as they are, also those of nothing, and new tra
     ]);
     const balances = await postgresLedger(own).balances();
     expect(balances.map(({ cash }) => cash.granted)).toEqual([50n, 50n]);
+  } finally {
+    await own.close();
+  }
+});
+
+test('007: what is pending from before quotas is settled as ever', async () => {
+  const createdAt = Date.UTC(2026, 4, 20, 12);
+  const messageId = '00000000-0000-4000-8000-000000000001';
+  await olderInstallation(
+    'before_007',
+    6,
+    `insert into accounts (tenant_id, business_line, currency) values ('acme', 'promo', 'CNY');
+     insert into budgets (account_id) values (1);
+     insert into transfers (transfer_id, account_id, kind, cash, units) values ('grant', 1, 'grant', 100, 5);
+     update budgets set cash_granted = 100, cash_available = 60, cash_pending = 40, pv_granted = 5, pv_available = 4, pv_pending = 1;
+     create table reservations_20260520 partition of reservations for values from ('2026-05-20') to ('2026-05-21');
+     insert into reservation_days (day) values ('${dayOf(createdAt)}');
+     insert into reservations (day, tenant_id, message_id, generation, account_id, cash, units, topic, partition, record_offset)
+     values ('${dayOf(createdAt)}', 'acme', '${messageId}', 0, 1, 40, 1, 'ingest.p0', 0, 0);`,
+  );
+  expect(await migrate(database.url, 'before_007')).toContain('007_quotas');
+  const own = openDatabase({ databaseUrl: database.url, schema: 'before_007', maxConnections: 1 });
+  try {
+    const settlements = postgresSettlements(own, 'settle');
+    const at = { topic: 'feedback', partition: 0 };
+    await settlements.loadOffsets([{ ...at, beginning: 0 }]);
+    const amounts = { cashMicros: 30n, units: 1, renewable: false, channel: 'sms' };
+    const named = { tenantId: 'acme', messageId, generation: 0, createdAt };
+    const postings = [{ kind: 'post' as const, ...named, ...amounts }];
+    expect(await settlements.apply([{ ...at, start: 0, next: 1, postings }])).toMatchObject({
+      outcomes: { applied: 1 },
+    });
+    expect(await postgresLedger(own).balances()).toMatchObject([
+      { cash: { available: 70n, pending: 0n, posted: 30n } },
+    ]);
   } finally {
     await own.close();
   }

@@ -172,7 +172,7 @@ const compare = async (
 
   if (statement === undefined) return done;
   say('statement');
-  for await (const lines of statement.lines) await reconciliation.stageStatement(lines);
+  await overlapped(statement.lines, (lines) => reconciliation.stageStatement(lines));
   const complete = await reconciliation.dayIsStored();
   await reconciliation.compareStatement(statement.provider, complete);
   note(
@@ -183,17 +183,31 @@ const compare = async (
   return done;
 };
 
+/** Stores a batch while the next one is read; never more than two are held. */
+const overlapped = async <T>(
+  batches: AsyncIterable<T>,
+  store: (batch: T) => Promise<void>,
+): Promise<void> => {
+  let storing = Promise.resolve();
+  for await (const batch of batches) {
+    await storing;
+    storing = store(batch);
+    // Thrown where it is waited for.
+    storing.catch(() => undefined);
+  }
+  await storing;
+};
+
 type Read = Pick<RangeRequest, 'from' | 'to' | 'partitions'>;
 
-const feedbackOf = async function* <F extends keyof DeliveryFeedback & string>(
+const feedbackOf = async function* (
   { settings, codecs, feedbackTopic, groupId }: ReconciliationRequest,
   range: Read,
-  fields: readonly F[],
 ): AsyncGenerator<{
-  readonly entries: readonly Pick<DeliveryFeedback, F>[];
+  readonly entries: readonly FeedbackEntry[];
   readonly unreadable: number;
 }> {
-  const codec = codecs.project('DeliveryFeedback', feedbackTopic, fields);
+  const codec = codecs.project('DeliveryFeedback', feedbackTopic, FIELDS);
   for await (const batch of readRange({
     settings,
     topics: [feedbackTopic],
@@ -201,7 +215,7 @@ const feedbackOf = async function* <F extends keyof DeliveryFeedback & string>(
     ...range,
   })) {
     await codecs.prepare(batch.map(({ value }) => value));
-    const entries: Pick<DeliveryFeedback, F>[] = [];
+    const entries: FeedbackEntry[] = [];
     for (const { value } of batch) {
       if (value === null) continue;
       try {
@@ -240,7 +254,7 @@ const stageFlying = async (
     },
   };
   let flying = 0;
-  for await (const { entries } of feedbackOf(request, range, FIELDS)) {
+  for await (const { entries } of feedbackOf(request, range)) {
     flying += entries.length;
     await reconciliation.stageInFlight(entries);
   }
@@ -256,13 +270,13 @@ const stageDay = async (
 ): Promise<number> => {
   let unreadable = 0;
   const range = { ...endsOf(request.feedbackTopic, stored), from: { since: dayStart - AHEAD_MS } };
-  for await (const batch of feedbackOf(request, range, FIELDS)) {
+  await overlapped(feedbackOf(request, range), async (batch) => {
     unreadable += batch.unreadable;
-    const ofDay: FeedbackEntry[] = batch.entries.filter(
+    const ofDay = batch.entries.filter(
       ({ createdAt }) => createdAt >= dayStart && createdAt < dayStart + DAY_MS,
     );
     if (ofDay.length > 0) await reconciliation.stageFeedback(ofDay);
-  }
+  });
   return unreadable;
 };
 

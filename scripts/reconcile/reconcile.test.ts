@@ -353,7 +353,7 @@ test.each([
 ])(
   '%s (%s) is set to what the rows add up to, once each time',
   async (name, column, from, cash, units) => {
-    for (const _ of [1, 2]) {
+    for (let time = 1; time <= 2; time += 1) {
       await run(
         `update budgets set ${column} = ${column} + $1, ${from} = ${from} - $1 where account_id = (select account_id from accounts where tenant_id = $2 and business_line = 'promo')`,
         [cash + units, TENANT],

@@ -180,7 +180,7 @@ export class Reconciliation {
   static async open(options: ReconciliationOptions): Promise<Reconciliation> {
     const client = new pg.Client({
       connectionString: options.databaseUrl,
-      options: `-c search_path=${checkedSchema(options.schema ?? DEFAULT_SCHEMA)} -c timezone=UTC -c work_mem=64MB -c jit=off`,
+      options: `-c search_path=${checkedSchema(options.schema ?? DEFAULT_SCHEMA)} -c timezone=UTC -c work_mem=128MB -c jit=off`,
       application_name: 'millrace reconcile',
       connectionTimeoutMillis: 3_000,
       keepAlive: true,

@@ -4,15 +4,17 @@ insert into found_breaks (
   class, break_id, tenant_id, business_line, message_id, generation, attempt, cash, units, currency, detail, correction
 )
 with once as (
-  select distinct on (tenant_id, message_id, generation, attempt, sequence) * from fed
-  order by tenant_id, message_id, generation, attempt, sequence
+  select distinct * from fed
 ),
+-- The newest state is found by a number of both, as a hash needs no sort of them all.
 told as (
-  select distinct on (tenant_id, message_id, generation, attempt) tenant_id, message_id, generation, attempt, sequence,
-    state, (sum(cash) over every)::bigint as cash, (sum(units) over every)::bigint as units
+  select tenant_id, message_id, generation, attempt, max(sequence) as sequence,
+    (array['accepted', 'delivered', 'failed', 'unknown', 'held'])[
+      max(sequence::bigint * 8 + array_position(array['accepted', 'delivered', 'failed', 'unknown', 'held'], state)) % 8
+    ] as state,
+    sum(cash)::bigint as cash, sum(units)::bigint as units
   from once
-  window every as (partition by tenant_id, message_id, generation, attempt)
-  order by tenant_id, message_id, generation, attempt, sequence desc
+  group by tenant_id, message_id, generation, attempt
 ),
 classed as (
   select t.tenant_id as told_tenant, tenant_id, message_id, generation, attempt, a.business_line, a.currency, a.sequence,

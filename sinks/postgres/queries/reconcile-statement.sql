@@ -4,16 +4,20 @@ insert into found_breaks (
   class, break_id, tenant_id, business_line, message_id, generation, attempt, cash, units, currency, detail
 )
 with numbered as (
-  select *, row_number() over (partition by provider_message_id order by line) as occurrence from stated
+  select s.*, s.line <> coalesce(r.first, s.line) as again
+  from stated s
+  left join (
+    select provider_message_id, min(line) as first from stated group by provider_message_id having count(*) > 1
+  ) r using (provider_message_id)
 ),
 named as (
   select * from attempts where provider = $1 and provider_message_id is not null
 ),
 lined as (
-  select s.line, s.provider_message_id, s.cash, s.currency, s.occurrence, a.tenant_id, a.business_line, a.message_id,
+  select s.line, s.provider_message_id, s.cash, s.currency, a.tenant_id, a.business_line, a.message_id,
     a.generation, a.attempt, a.posted_cash, a.currency as booked_currency,
     case
-      when s.occurrence > 1 then 'statement_duplicate'
+      when s.again then 'statement_duplicate'
       when a.message_id is null then case when $2::boolean then 'statement_unknown' end
       when a.currency not in ('', s.currency) then 'statement_currency'
       when a.posted_cash <> s.cash then 'statement_amount'

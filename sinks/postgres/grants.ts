@@ -19,6 +19,8 @@ interface Rights {
 
 const WORKER_CALLS = [
   'admit_passes',
+  'book_recharge',
+  'budget_level',
   'decide_receipts',
   'ensure_days',
   'reserve',
@@ -28,10 +30,10 @@ const WORKER_CALLS = [
 ] as const;
 
 const RIGHTS: Readonly<Record<DatabaseRole, Rights>> = {
-  worker: { writes: ['offsets'], calls: WORKER_CALLS },
+  worker: { writes: ['offsets', 'account_levels', 'recharges'], calls: WORKER_CALLS },
   operator: {
-    writes: ['operator_actions'],
-    calls: ['book_transfer', 'detach_day', 'takes_effect'],
+    writes: ['operator_actions', 'recharges'],
+    calls: ['book_recharge', 'book_transfer', 'detach_day', 'takes_effect'],
   },
   reader: { writes: [], calls: [] },
 };

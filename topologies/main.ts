@@ -23,7 +23,6 @@ import { postgresRecharges } from '../sinks/postgres/recharges.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
-import { postgresTransfers } from '../sinks/postgres/transfers.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
 import { ProviderInquiries } from '../sinks/providers/inquiries.js';
@@ -375,7 +374,6 @@ const assemble = async (
       rechargeByRules({
         config: () => worker.followed(topics.config),
         recharges: postgresRecharges(database),
-        transfers: postgresTransfers(database),
         burns: (since) => accountBurns(database, since),
         reviewer: (http) =>
           httpReviewer(

@@ -90,7 +90,6 @@ const round = async ({ rule = {}, review = {}, on = database, reviewer }: Round 
     {
       config: () => configured(rule, review),
       recharges: postgresRecharges(on),
-      transfers: postgresTransfers(on),
       burns: (since) => accountBurns(on, since),
       reviewer: reviewer ?? ((http) => httpReviewer(http, 'secret')),
       log: { info: () => undefined, warn: (_: unknown, text?: string) => warned.push(text ?? '') },

@@ -6,10 +6,8 @@ import {
   recharges as decisions,
 } from '../processors/recharge/recharge.js';
 import type { RechargeConfig } from '../schemas/config.js';
-import { bookRecharge } from '../sinks/postgres/book-recharge.js';
 import type { AccountBurn } from '../sinks/postgres/burn.js';
 import type { Decision, PostgresRecharges, Recharge } from '../sinks/postgres/recharges.js';
-import type { PostgresTransfers } from '../sinks/postgres/transfers.js';
 import type { Chore } from './runtime/chores.js';
 import type { Logger } from './runtime/log.js';
 
@@ -29,7 +27,6 @@ export interface RechargePorts {
   /** As published; undefined: not read yet. */
   readonly config: () => ConfigTable | undefined;
   readonly recharges: PostgresRecharges;
-  readonly transfers: Pick<PostgresTransfers, 'grant'>;
   /** What was spent since. */
   readonly burns: (since: Date) => Promise<readonly AccountBurn[]>;
   /** Of the configuration's review.http. */
@@ -154,10 +151,9 @@ const review = async (
   }
 };
 
-const book = async (one: Recharge, { transfers, recharges, log }: RechargePorts): Promise<void> => {
-  const { rechargeId: recharge, rule, decidedBy, reason } = one;
-  const decided = { by: decidedBy ?? '', reason: reason ?? '' };
-  const refusal = await bookRecharge(one, decided, transfers, recharges);
+const book = async (one: Recharge, { recharges, log }: RechargePorts): Promise<void> => {
+  const { rechargeId: recharge, rule } = one;
+  const refusal = await recharges.book(recharge);
   if (refusal === null) log.info({ recharge, rule }, 'recharge booked');
   else log.warn({ recharge, rule, refusal }, 'the ledger refuses a recharge');
 };

@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
-import { bookRecharge } from '../../sinks/postgres/book-recharge.js';
 import { operatorActions } from '../../sinks/postgres/operator-actions.js';
 import type { Database } from '../../sinks/postgres/pool.js';
 import { type Recharge, postgresRecharges } from '../../sinks/postgres/recharges.js';
-import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { type Ended, recorded, requiredReason, who } from '../actions/recorded.js';
 import { amountText, standingText } from '../audit/recharge-text.js';
 import { nameOf } from '../budget/accounts.js';
@@ -89,12 +87,7 @@ const apply = async (
       if (!isOurs) throw decidedAlready((await recharges.find(rechargeId)) ?? one);
       if (verb === 'reject') return { state: 'done', outcome: { state } };
       // Not left to the workers: whoever approves sees what came of it. What dies here, they book.
-      const refusal = await bookRecharge(
-        one,
-        { by, reason },
-        postgresTransfers(database),
-        recharges,
-      );
+      const refusal = await recharges.book(rechargeId);
       return refusal === null
         ? { state: 'done', outcome: { state: 'booked' } }
         : { state: 'failed', outcome: { state: 'refused', refusal } };

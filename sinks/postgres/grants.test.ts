@@ -13,6 +13,8 @@ import { type Database, openDatabase } from './pool.js';
 import { postgresReceiptLog } from './receipt-log.js';
 import { postgresReservations } from './reservations.js';
 import { postgresSettlements } from './settlements.js';
+import { postgresAccountLevels } from './account-levels.js';
+import { postgresRecharges } from './recharges.js';
 import { type FreshDatabase, freshDatabase } from './testing/fresh-database.js';
 import { funded } from './testing/funded.js';
 import { postgresTransfers } from './transfers.js';
@@ -143,6 +145,29 @@ test('an operator books, records what was done, and looks', async () => {
   expect(await actions.find(id)).toMatchObject({ state: 'done' });
 });
 
+test('a worker tells what changed, proposes recharges and books those that are approved', async () => {
+  const levels = postgresAccountLevels(database('worker'));
+  const changed = await levels.changed();
+  expect(changed.length).toBeGreaterThan(0);
+  await levels.published(changed);
+  const recharges = postgresRecharges(database('worker'));
+  const found = await recharges.accounts(['harbour']);
+  const proposal = {
+    rechargeId: 'recharge/harbour/1',
+    accountId: found?.accounts[0]?.accountId ?? 0,
+    seq: 1,
+    rule: 'low',
+    cashMicros: 0n,
+    units: 1n,
+    currency: null,
+    seen: {},
+    decision: { state: 'approved', by: 'rule low', reason: 'a test' },
+  } as const;
+  expect(await recharges.propose(proposal, 1)).toBe(true);
+  expect(await recharges.book('recharge/harbour/1')).toBeNull();
+  expect(await recharges.book('recharge/harbour/none')).toBe('unknown');
+});
+
 test('a reader looks', async () => {
   expect(await postgresLedger(database('reader')).balances()).toHaveLength(1);
 });
@@ -170,7 +195,7 @@ describe.each<DatabaseRole>(['worker', 'operator', 'reader'])('%s cannot', (role
 
 test.each<[DatabaseRole, string]>([
   [
-    'reader',
+    'worker',
     `select * from book_transfer('x', 'grant', 'harbour', 'alerts', null, null, 'CNY', 1, 0, '', '', true)`,
   ],
   ['worker', `select detach_day('2026-01-01')`],

@@ -19,6 +19,8 @@ interface Rights {
 
 const WORKER_CALLS = [
   'admit_passes',
+  'book_recharge',
+  'budget_level',
   'decide_receipts',
   'ensure_days',
   'reserve',
@@ -39,13 +41,13 @@ const RIGHTS: Readonly<Record<DatabaseRole, Rights>> = {
       reconciliations: 'insert',
       reconciliation_breaks: 'insert',
     },
-    // Recharge rules book.
-    calls: [...WORKER_CALLS, 'book_transfer'],
+    calls: WORKER_CALLS,
   },
   operator: {
     // Attempts are derived: reconcile may take them from `feedback` again.
     writes: { operator_actions: WRITE, recharges: WRITE, attempts: `${WRITE}, delete` },
     calls: [
+      'book_recharge',
       'book_transfer',
       'correct_counters',
       'correct_reservation',

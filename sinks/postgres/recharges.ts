@@ -247,17 +247,17 @@ export const postgresRecharges = (database: Database) => ({
     return rows.length > 0;
   },
 
-  /** refusal null: it is booked. */
-  async end(rechargeId: string, refusal: string | null): Promise<void> {
-    await database.query(
-      {
-        name: 'recharge-end',
-        text: `update recharges
-               set state = case when $2::text is null then 'booked' else 'refused' end, refusal = $2::text, ended_at = now()
-               where recharge_id = $1 and state = 'approved'`,
-      },
-      [rechargeId, refusal],
+  /**
+   * Books one that is approved, and writes down that it was, in one transaction.
+   * @returns null: it is booked; else why the ledger refuses it for good, or its state, where it is not approved
+   */
+  async book(rechargeId: string): Promise<string | null> {
+    const [row] = await database.query<{ outcome: string | null }>(
+      { name: 'recharge-book', text: 'select book_recharge($1) as outcome' },
+      [rechargeId],
     );
+    const outcome = row?.outcome ?? 'unknown';
+    return outcome === 'booked' ? null : outcome;
   },
 
   /** Marks those that a person should have answered by now. @returns each once */

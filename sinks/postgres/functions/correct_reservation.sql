@@ -17,6 +17,8 @@ declare
   v_cash_posted bigint;
   v_pv_pending bigint;
   v_pv_posted bigint;
+  -- That was paid for: its quotas are used.
+  v_channel text;
 begin
   select account_id into v_account from reservations
   where day = p_day and tenant_id = p_tenant and message_id = p_message and generation = p_generation;
@@ -48,6 +50,12 @@ begin
     return 'overdrawn';
   end if;
 
+  v_channel := coalesce(v_row.channel, (
+    select a.channel from attempts a
+    where a.tenant_id = p_tenant and a.message_id = p_message and a.generation = p_generation
+    order by a.posted_cash + a.posted_units > 0 desc, a.attempt desc
+    limit 1
+  ));
   insert into corrections (
     correction_id, class, account_id, day, tenant_id, message_id, generation, cash_pending, cash_posted, pv_pending,
     pv_posted, actor, note
@@ -58,6 +66,7 @@ begin
   );
   update reservations r
   set state = (p_right ->> 'state')::reservation_state, renewable = false, resolved_at = now(),
+    channel = case when v_row.quotas is not null and p_right ->> 'state' <> 'voided' then v_channel end,
     posted_cash = (p_right ->> 'postedCash')::bigint, posted_units = (p_right ->> 'postedUnits')::integer,
     reversed_cash = (p_right ->> 'reversedCash')::bigint, reversed_units = (p_right ->> 'reversedUnits')::integer
   where r.day = p_day and r.tenant_id = p_tenant and r.message_id = p_message and r.generation = p_generation;
@@ -67,5 +76,19 @@ begin
     pv_pending = pv_pending + v_pv_pending, pv_posted = pv_posted + v_pv_posted,
     pv_available = pv_available - v_pv_pending - v_pv_posted
   where account_id = v_account;
+  -- As settle() does it, and in its order: after the account.
+  if v_row.quotas is not null then
+    perform move_quotas(array(
+      select row(
+        q.quota_id, quota_starts(q.period, p_day),
+        case when v_row.state = 'pending' then -h.cash else 0 end,
+        case when q.channel = v_channel then v_cash_posted else 0 end,
+        v_pv_pending,
+        case when q.channel = v_channel then v_pv_posted else 0 end
+      )::quota_move
+      from unnest(v_row.quotas, v_row.quota_cash) as h (quota_id, cash)
+      join quotas q using (quota_id)
+    ));
+  end if;
   return 'booked';
 end $$;

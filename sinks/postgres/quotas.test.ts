@@ -500,3 +500,70 @@ describe('at once', () => {
     });
   });
 });
+
+describe('a correction of a reservation', () => {
+  const state = (name: string, posted = 0n, units = 0, reversed = 0n) =>
+    JSON.stringify({
+      state: name,
+      postedCash: posted.toString(),
+      postedUnits: units,
+      reversedCash: reversed.toString(),
+      reversedUnits: 0,
+    });
+  const correct = async (n: number, found: string, right: string): Promise<unknown> =>
+    (
+      await database.query(
+        {
+          name: 'correct',
+          text: `select correct_reservation($1, 'a class', $2::date, $3, $4::uuid, 0, $5, $6, 'a@b', 'a test') as outcome`,
+        },
+        [
+          `${tenant}/${n}/${found}`,
+          new Date(NOON).toISOString().slice(0, 10),
+          tenant,
+          id(n),
+          found,
+          right,
+        ],
+      )
+    )[0];
+  /** An attempt on this channel, as the index has it. */
+  const attempted = (n: number, channel: string) =>
+    database.query(
+      {
+        name: 'attempted',
+        text: `insert into attempts (tenant_id, message_id, generation, attempt, record_key, lane, channel, provider,
+                 business_line, template_id, recipient_hash, labels, created_at, attempted_at, occurred_at, state, terminal,
+                 sequence, posted_cash, posted_units)
+               values ($1, $2, 0, 1, 'k', 'p0', $3, 'p', 'promo', 't', 'h', '{}', now(), now(), now(), 'accepted', false, 1, 1, 1)`,
+      },
+      [tenant, id(n), channel],
+    );
+
+  test('moves its quotas as its settlement would have: used where it was sent, released elsewhere', async () => {
+    await limit([{ cash: '100', units: 9 }], [{ channel: 'push', cash: '50' }]);
+    await reserve(ask(1), ask(2));
+    await attempted(1, 'sms');
+    const paid = state('posted', 3n * MICROS, 1);
+    expect(await correct(1, state('pending'), paid)).toEqual({ outcome: 'booked' });
+    expect(await counters()).toEqual(['all sms day 3+4 1+1', 'promo push day 0+1']);
+    expect(await correct(1, state('pending'), paid)).toEqual({ outcome: 'repeated' });
+    expect(await correct(2, state('pending'), state('voided'))).toEqual({ outcome: 'booked' });
+    expect(await counters()).toEqual(['all sms day 3+0 1+0', 'promo push day 0+0']);
+    expect(await correct(1, paid, state('reversed', 3n * MICROS, 1, 3n * MICROS))).toEqual({
+      outcome: 'booked',
+    });
+    expect(await counters()).toEqual(['all sms day 0+0 1+0', 'promo push day 0+0']);
+  });
+
+  test('of a voided message that was sent uses the quotas of its channel', async () => {
+    await limit([{ cash: '100', units: 9 }], [{ channel: 'push', cash: '50' }]);
+    await reserve(ask(1));
+    await settle(['void', 1]);
+    await attempted(1, 'push');
+    expect(await correct(1, state('voided'), state('posted', 1n * MICROS, 1))).toEqual({
+      outcome: 'booked',
+    });
+    expect(await counters()).toEqual(['all sms day 0+0 0+0', 'promo push day 1+0']);
+  });
+});

@@ -56,7 +56,12 @@ export class TestKafka {
 
   /** Writes and waits until the broker has them. */
   async write(writes: readonly Write[]): Promise<void> {
-    const producer = new ProducerClient(this.client);
+    // In order on a topic made just now, too: its leader may refuse a first request and take the second, for a broker that
+    // has nothing of a producer yet takes any sequence number.
+    const producer = new ProducerClient({
+      ...this.client,
+      'max.in.flight.requests.per.connection': 1,
+    });
     await producer.connect(10_000);
     await producer.produce(writes, 10_000);
     await producer.flush(10_000);

@@ -1,5 +1,5 @@
 import type { Settlement } from '../../schemas/generated/records.js';
-import type { Counters } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/counters.js';
 import type { Decoded } from '../read/decoded.js';
 
 /** Sums by account, tenant/businessLine. */

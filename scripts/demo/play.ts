@@ -1,5 +1,5 @@
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
-import type { Counters } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/counters.js';
 import type { Snapshot } from './snapshot.js';
 import type { Stage } from './stage.js';
 import { produceTraffic } from './traffic.js';

@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import { decimalOf } from '../../schemas/config.js';
 import type { BreakerLevel } from '../../schemas/generated/records.js';
-import type { Counters } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/counters.js';
 import type { StoredWindow } from '../../sinks/influx/read-windows.js';
 import { table } from '../cli/table.js';
 import type { EndStates } from './accounting.js';

@@ -1,5 +1,5 @@
 import type { BreakerLevel } from '../../schemas/generated/records.js';
-import type { Counters } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/counters.js';
 import type { EndStates } from './accounting.js';
 import type { WorkerFigures } from './worker.js';
 

@@ -1,6 +1,7 @@
 import type { StoredWindow } from '../../sinks/influx/read-windows.js';
 import { readWindows } from '../../sinks/influx/read-windows.js';
-import type { AccountBalance, Counters } from '../../sinks/postgres/ledger.js';
+import type { Counters } from '../../sinks/postgres/counters.js';
+import type { AccountBalance } from '../../sinks/postgres/ledger.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
 import type { Outcome } from './report.js';
 import { pendingReservations } from './pending.js';

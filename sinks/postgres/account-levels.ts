@@ -1,6 +1,7 @@
 import type { AccountLevel } from '../../schemas/generated/records.js';
 import { tenantId } from '../../schemas/brand.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
+import { type CountersRow, cashOf, pvOf } from './counters.js';
 import type { Database } from './pool.js';
 import { shareOf } from './share.js';
 import { sqlQuery } from './sql-files.js';
@@ -17,20 +18,12 @@ export interface ChangedAccount {
   readonly version: bigint;
 }
 
-interface Row {
+interface Row extends CountersRow {
   readonly account_id: number;
   readonly tenant_id: string;
   readonly business_line: string;
   readonly currency: string;
   readonly open: boolean;
-  readonly cash_granted: bigint;
-  readonly cash_available: bigint;
-  readonly cash_pending: bigint;
-  readonly cash_posted: bigint;
-  readonly pv_granted: bigint;
-  readonly pv_available: bigint;
-  readonly pv_pending: bigint;
-  readonly pv_posted: bigint;
   readonly cash_recharged_to: bigint | null;
   readonly pv_recharged_to: bigint | null;
   readonly recharged_text: string | null;
@@ -54,18 +47,8 @@ const recordOf = (row: Row): AccountLevel => ({
   tenantId: tenantId(row.tenant_id),
   businessLine: row.business_line,
   currency: row.currency,
-  cash: {
-    granted: row.cash_granted,
-    available: row.cash_available,
-    pending: row.cash_pending,
-    posted: row.cash_posted,
-  },
-  pv: {
-    granted: row.pv_granted,
-    available: row.pv_available,
-    pending: row.pv_pending,
-    posted: row.pv_posted,
-  },
+  cash: cashOf(row),
+  pv: pvOf(row),
   share: smallest(
     shareOf(row.cash_available, row.cash_recharged_to),
     shareOf(row.pv_available, row.pv_recharged_to),

@@ -1,13 +1,6 @@
+import { type Counters, type CountersRow, cashOf, pvOf } from './counters.js';
 import type { Database } from './pool.js';
 import { sqlQuery } from './sql-files.js';
-
-/** granted = available + pending + posted, always. */
-export interface Counters {
-  readonly granted: bigint;
-  readonly available: bigint;
-  readonly pending: bigint;
-  readonly posted: bigint;
-}
 
 /** Sums over accounts, per currency: micros of different currencies must not be added. */
 export interface LedgerTotals {
@@ -24,19 +17,11 @@ export interface AccountBalance {
   readonly pv: Counters;
 }
 
-interface BalanceRow {
+interface BalanceRow extends CountersRow {
   readonly tenant_id: string;
   readonly business_line: string;
   readonly currency: string;
   readonly open: boolean;
-  readonly cash_granted: bigint;
-  readonly cash_available: bigint;
-  readonly cash_pending: bigint;
-  readonly cash_posted: bigint;
-  readonly pv_granted: bigint;
-  readonly pv_available: bigint;
-  readonly pv_pending: bigint;
-  readonly pv_posted: bigint;
 }
 
 const NOTHING: Counters = { granted: 0n, available: 0n, pending: 0n, posted: 0n };
@@ -53,18 +38,8 @@ const balanceOf = (row: BalanceRow): AccountBalance => ({
   businessLine: row.business_line,
   currency: row.currency,
   open: row.open,
-  cash: {
-    granted: row.cash_granted,
-    available: row.cash_available,
-    pending: row.cash_pending,
-    posted: row.cash_posted,
-  },
-  pv: {
-    granted: row.pv_granted,
-    available: row.pv_available,
-    pending: row.pv_pending,
-    posted: row.pv_posted,
-  },
+  cash: cashOf(row),
+  pv: pvOf(row),
 });
 
 /** The ledger as operators see it. */

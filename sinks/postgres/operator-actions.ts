@@ -1,3 +1,4 @@
+import { jsonText } from './json-text.js';
 import type { Database } from './pool.js';
 
 export type ActionState = 'running' | 'done' | 'failed' | 'interrupted';
@@ -29,11 +30,6 @@ const DEAD_AFTER_S = 60;
 const COLUMNS = `action_id::text as id, command, actor, reason, what, state, progress, outcome,
   started_at as "startedAt", updated_at as "updatedAt", finished_at as "finishedAt"`;
 
-const json = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'bigint' ? inner.toString() : inner,
-  );
-
 /** The record of who did what (infra/migrations/004). All throw PipelineError postgres_unavailable | postgres_refused. */
 export const operatorActions = (database: Database) => ({
   /** Before anything is done. */
@@ -46,7 +42,7 @@ export const operatorActions = (database: Database) => ({
         text: `insert into operator_actions (action_id, command, actor, reason, what)
                values ($1, $2, $3, $4, $5)`,
       },
-      [action.id, action.command, action.actor, action.reason, json(action.what)],
+      [action.id, action.command, action.actor, action.reason, jsonText(action.what)],
     );
   },
 
@@ -56,7 +52,7 @@ export const operatorActions = (database: Database) => ({
         name: 'action-progress',
         text: `update operator_actions set progress = $2, updated_at = now() where action_id = $1`,
       },
-      [id, json(progress)],
+      [id, jsonText(progress)],
     );
   },
 
@@ -68,7 +64,7 @@ export const operatorActions = (database: Database) => ({
                set state = $2, outcome = $3, updated_at = now(), finished_at = now()
                where action_id = $1`,
       },
-      [id, state, json(outcome)],
+      [id, state, jsonText(outcome)],
     );
   },
 

@@ -1,4 +1,6 @@
 import { textArray } from './array-literal.js';
+import { type CountersRow, cashOf, pvOf } from './counters.js';
+import { jsonText } from './json-text.js';
 import type { Database } from './pool.js';
 import { shareOf } from './share.js';
 import { sqlQuery } from './sql-files.js';
@@ -59,19 +61,11 @@ export interface NewRecharge {
   readonly decision: Decision | { readonly state: 'review' };
 }
 
-interface AccountRow {
+interface AccountRow extends CountersRow {
   readonly now: Date;
   readonly account_id: number;
   readonly tenant_id: string;
   readonly business_line: string;
-  readonly cash_granted: bigint;
-  readonly cash_available: bigint;
-  readonly cash_pending: bigint;
-  readonly cash_posted: bigint;
-  readonly pv_granted: bigint;
-  readonly pv_available: bigint;
-  readonly pv_pending: bigint;
-  readonly pv_posted: bigint;
   readonly cash_recharged_to: bigint | null;
   readonly pv_recharged_to: bigint | null;
   readonly seq: number;
@@ -93,11 +87,6 @@ const SELECT = `select r.recharge_id as "rechargeId", a.tenant_id as "tenantId",
     r.ended_at as "endedAt", r.refusal
   from recharges r join accounts a using (account_id)`;
 
-const json = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'bigint' ? inner.toString() : inner,
-  );
-
 /** The recharges that rules proposed (infra/migrations/008). All throw PipelineError postgres_*. */
 export const postgresRecharges = (database: Database) => ({
   /** Open accounts of these tenants, and Postgres' time of that state; null: there are none. */
@@ -117,17 +106,11 @@ export const postgresRecharges = (database: Database) => ({
         cash: {
           // Never recharged: no share of it is gone.
           share: shareOf(row.cash_available, row.cash_recharged_to) ?? 1,
-          granted: row.cash_granted,
-          available: row.cash_available,
-          pending: row.cash_pending,
-          posted: row.cash_posted,
+          ...cashOf(row),
         },
         pv: {
           share: shareOf(row.pv_available, row.pv_recharged_to) ?? 1,
-          granted: row.pv_granted,
-          available: row.pv_available,
-          pending: row.pv_pending,
-          posted: row.pv_posted,
+          ...pvOf(row),
         },
       })),
     };
@@ -172,7 +155,7 @@ export const postgresRecharges = (database: Database) => ({
         one.rule,
         one.cashMicros,
         one.units,
-        json(one.seen),
+        jsonText(one.seen),
         decision.state,
         answerWithinMs / 1_000,
         decision.state === 'person' ? decision.because : null,

@@ -75,10 +75,10 @@ export type ReceiptAnswer =
   | { readonly kind: 'earlier_pending' }
   /** This record decides the transition, now (first) or on an earlier read of it (again). */
   | { readonly kind: 'first' | 'again'; readonly attempt: AttemptRow }
-  /** Another record decided it. */
-  | { readonly kind: 'already'; readonly attempt: AttemptRow };
+  /** Nothing new: another record decided it, or the attempt was in that state before an earlier transition. */
+  | { readonly kind: 'already' };
 
-/** Decides each (attempt, transition) once, by the record that brings it first. */
+/** Decides each (attempt, transition) once, by the record that brings it first; `unknown` may end what was `unknown` before. */
 export interface ReceiptLog {
   /**
    * From now on nothing is written for records of these partitions but by who called this last (rule 18).

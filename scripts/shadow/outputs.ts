@@ -5,11 +5,18 @@ import { ProducerClient } from '../../topologies/runtime/rdkafka-client.js';
 import type { ClientSettings } from '../../topologies/runtime/rdkafka-client.js';
 import type { Write } from '../../topologies/runtime/raw-record.js';
 import type { TopicNames } from '../../topologies/topic-names.js';
+import { createTopics, replicationOf } from '../topics/cluster.js';
 import type { ShadowDecision } from './decide.js';
 
 const DEADLINE_MS = 30_000;
 /** As long as what they were made of (deduped, reserved, routed). */
 const RETENTION_MS = 3 * 86_400_000;
+
+const config = {
+  'retention.ms': RETENTION_MS.toString(),
+  'segment.ms': (RETENTION_MS / 4).toString(),
+  'max.message.bytes': (1024 * 1024).toString(),
+};
 
 /** Topics of a run's own; nobody's stage reads them. */
 export const shadowTopics = (prefix: string, run: string) =>
@@ -53,18 +60,12 @@ export class ShadowOutputs {
       { topic: names.refused, record: 'MessageRefused' },
       { topic: names.breakerLevels, record: 'BreakerLevel' },
     ]);
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: Object.values(topics).map((topic) => ({
-        topic,
-        numPartitions: 1,
-        configEntries: [
-          { name: 'retention.ms', value: RETENTION_MS.toString() },
-          { name: 'segment.ms', value: (RETENTION_MS / 4).toString() },
-          { name: 'max.message.bytes', value: (1024 * 1024).toString() },
-        ],
-      })),
-    });
+    const replicationFactor = await replicationOf(admin);
+    await createTopics(
+      admin,
+      Object.values(topics).map((name) => ({ name, partitions: 1, replicationFactor, config })),
+      () => undefined,
+    );
     const producer = new ProducerClient({ ...settings, 'linger.ms': 5 });
     await producer.connect(DEADLINE_MS);
     return new ShadowOutputs(producer, codecs, names, topics);

@@ -47,10 +47,13 @@ export const clusterTopics = async (
 export const replicationOf = async (admin: Admin): Promise<number> =>
   Math.min(3, (await admin.describeCluster()).brokers.length);
 
-/** Creates the topics and waits until each partition has a leader. */
+/**
+ * Creates the topics and waits until each partition has a leader. Not kafkajs' own waiting: it ends with the first
+ * broker that has heard of a topic and not of its partitions.
+ */
 export const createTopics = async (
   admin: Admin,
-  missing: readonly TopicSpec[],
+  missing: readonly Pick<TopicSpec, 'name' | 'partitions' | 'replicationFactor' | 'config'>[],
   onProgress: (created: number) => void,
 ): Promise<void> => {
   for (let at = 0; at < missing.length; at += TOPICS_A_REQUEST) {

@@ -102,11 +102,8 @@ const attemptOf = (stored: StoredAttempt) => ({
 
 type Answer =
   | { readonly kind: 'unknown_attempt'; readonly passed: EpochMs | null }
-  | { readonly kind: 'earlier_pending' }
-  | {
-      readonly kind: 'first' | 'again' | 'already';
-      readonly attempt: ReturnType<typeof attemptOf>;
-    };
+  | { readonly kind: 'earlier_pending' | 'already' }
+  | { readonly kind: 'first' | 'again'; readonly attempt: ReturnType<typeof attemptOf> };
 
 const DECIDE = {
   name: 'decide-receipts',
@@ -155,7 +152,7 @@ export const postgresReceiptLog = (
       ]);
       return stillOwned(rows).map(({ outcome: kind, attempt }): Answer => {
         if (kind === 'unknown_attempt') return { kind, passed };
-        if (kind === 'earlier_pending') return { kind };
+        if (kind === 'earlier_pending' || kind === 'already') return { kind };
         if (attempt === null) throw new PipelineError('defect', `${kind} without its attempt`);
         return { kind, attempt: attemptOf(attempt) };
       });

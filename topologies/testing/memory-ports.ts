@@ -147,10 +147,11 @@ export class MemoryReceiptLog implements ReceiptLog {
         const key = attemptKey(attempt);
         const name = `${key}|${transition}`;
         const before = this.decided.get(name);
-        if (before !== undefined) {
-          const kind = sameCoordinates(before.at, at) ? 'again' : 'already';
-          return { kind, attempt: before.attempt };
-        }
+        if (before !== undefined)
+          return sameCoordinates(before.at, at)
+            ? { kind: 'again', attempt: before.attempt }
+            : { kind: 'already' };
+        if (this.wasTold(key, transition)) return { kind: 'already' };
         if (this.pending(key, stored)) return { kind: 'earlier_pending' };
         this.decided.set(name, { at, attempt: stored });
         return { kind: 'first', attempt: stored };
@@ -164,6 +165,16 @@ export class MemoryReceiptLog implements ReceiptLog {
         name.startsWith(`${key}|`) &&
         attempt.sequence >= stored.sequence &&
         takesEffect(attempt.state, name.slice(key.length + 1) as AttemptRow['state']),
+    );
+  }
+
+  /** Whether the attempt was in this state before a transition; `unknown` may end what was `unknown` before. */
+  private wasTold(key: string, state: AttemptRow['state']): boolean {
+    return (
+      state !== 'unknown' &&
+      [...this.decided].some(
+        ([name, { attempt }]) => name.startsWith(`${key}|`) && attempt.state === state,
+      )
     );
   }
 

@@ -1,8 +1,9 @@
 -- Decides each (attempt, transition) once, by the record that brings it first, and answers every question with the
 -- attempt as it stood before its transition. An attempt has one transition under way at a time: where one was decided
 -- that changes something and the attempts table does not have its feedback yet, others are 'earlier_pending'. Two that
--- both began from the same state would both settle its money. Where a partition is not the caller's any more nothing is
--- done, and the only row is 'not_the_owner'.
+-- both began from the same state would both settle its money. What an attempt was before an earlier transition it was
+-- told to be: a report of that is 'already' known, whoever told it (send writes no decision), or its event would be
+-- written twice. Where a partition is not the caller's any more nothing is done, and the only row is 'not_the_owner'.
 create or replace function decide_receipts(
   p_owned_topics text[], p_owned_partitions integer[], p_epochs bigint[],
   p_topics text[], p_partitions integer[], p_offsets bigint[],
@@ -64,7 +65,7 @@ begin
     where not exists (
       select from receipt_decisions d
       where d.tenant_id = n.tenant_id and d.message_id = n.message_id and d.generation = n.generation
-        and d.attempt = n.attempt and d.transition = n.transition
+        and d.attempt = n.attempt and (d.transition = n.transition or was_told(d.prior_state, n.transition))
     )
     order by n.tenant_id, n.message_id, n.generation, n.attempt, n.place
   )
@@ -89,6 +90,7 @@ begin
     q.place::integer,
     case
       when a.message_id is null then 'unknown_attempt'
+      when d.transition is null and told.before then 'already'
       when d.transition is null then 'earlier_pending'
       when (d.topic, d.partition, d.record_offset) <> (q.topic, q.partition, q.record_offset) then 'already'
       when d.decided_at = now() then 'first'
@@ -110,6 +112,12 @@ begin
   left join receipt_decisions d
     on d.tenant_id = a.tenant_id and d.message_id = a.message_id and d.generation = a.generation
     and d.attempt = a.attempt and d.transition = q.transition
+  left join lateral (
+    select true as before from receipt_decisions o
+    where o.tenant_id = a.tenant_id and o.message_id = a.message_id and o.generation = a.generation
+      and o.attempt = a.attempt and was_told(o.prior_state, q.transition)
+    limit 1
+  ) told on true
   left join reservations r
     on r.day = (a.created_at at time zone 'UTC')::date and r.tenant_id = a.tenant_id
     and r.message_id = a.message_id and r.generation = a.generation

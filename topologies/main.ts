@@ -14,6 +14,7 @@ import { channelWindowSink } from '../sinks/influx/channel-windows.js';
 import { postgresAccountLevels } from '../sinks/postgres/account-levels.js';
 import { postgresAttempts } from '../sinks/postgres/attempts.js';
 import { accountBurns } from '../sinks/postgres/burn.js';
+import { postgresExpiredReservations } from '../sinks/postgres/expired-reservations.js';
 import { postgresPasses } from '../sinks/postgres/passes.js';
 import { openDatabase } from '../sinks/postgres/pool.js';
 import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
@@ -32,7 +33,9 @@ import { redisFirstSeen } from '../sinks/redis/first-seen.js';
 import { accountKey, publishAccounts } from './accounts.js';
 import { ENVIRONMENT_GROUPS, type Environment, readEnvironment } from './config.js';
 import { comingBack } from './again.js';
+import { claimedMessages } from './claimed-messages.js';
 import { intake, sending } from './delivery.js';
+import { expireReservations } from './expiry.js';
 import { groupTopics } from './group-topics.js';
 import { rdkafkaConnection } from './kafka-connection.js';
 import { diagnoseKafka } from './kafka-refusal.js';
@@ -283,6 +286,32 @@ const assemble = async (
       );
     }
   }
+  /** By the group that may do them: whoever holds a group's lock does all of its chores. */
+  const chores = new Map<WorkerGroup, Chore[]>();
+  if (groups.has('send')) {
+    const expired = postgresExpiredReservations(database);
+    const attempts = postgresAttempts(database, groupOf(prefix, 'attempts'));
+    chores.set('send', [
+      expireReservations({
+        reservations: expired,
+        claimed: () =>
+          claimedMessages({
+            settings: client,
+            groupId: groupOf(prefix, 'restore'),
+            claims: LANES.flatMap((lane) => {
+              const { claims, claimsRetry } = topics.lane(lane);
+              return [claims, claimsRetry];
+            }),
+            prepare: codecs.prepare,
+          }),
+        attemptsPassed: () => attempts.passed(),
+        log,
+        count: (messages) => {
+          metrics.expired.inc(messages);
+        },
+      }),
+    ]);
+  }
   if (groups.has('again')) {
     const parkedReader = new ParkedReader({
       client,
@@ -310,9 +339,9 @@ const assemble = async (
     }
   }
   let callbackPort: number | null = null;
-  const chores: Chore[] = [];
   if (groups.has('settle')) {
-    chores.push(...ledgerWatch(database, new LedgerMetrics(metrics.registry)));
+    const settling: Chore[] = [...ledgerWatch(database, new LedgerMetrics(metrics.registry))];
+    chores.set('settle', settling);
     const settlements = postgresSettlements(database, groupOf(prefix, 'settle'));
     const attemptsConsumer = groupOf(prefix, 'attempts');
     const attempts = postgresAttempts(database, attemptsConsumer);
@@ -369,7 +398,7 @@ const assemble = async (
     const accounts = new RecordProducer(client, topics.accounts, accountKey);
     await accounts.open();
     closers.push(() => accounts.close());
-    chores.push(
+    settling.push(
       publishAccounts(postgresAccountLevels(database), (records) => accounts.deliver(records)),
       rechargeByRules({
         config: () => worker.followed(topics.config),
@@ -400,9 +429,9 @@ const assemble = async (
     });
     callbackPort = callbacks.port;
     closers.push(() => callbacks.close());
-    chores.push(quotaWatch(postgresQuotas(database), metrics.quotaUse, log));
+    settling.push(quotaWatch(postgresQuotas(database), metrics.quotaUse, log));
     const kept = table.find(({ name }) => name === names.feedback)?.cleanup;
-    chores.push(
+    settling.push(
       reconciliationChore({
         database,
         request: {
@@ -458,10 +487,10 @@ const assemble = async (
     await watch.close();
     await question.close();
   });
-  if (chores.length > 0) {
-    const id = `${prefix}chores`;
+  for (const [group, own] of chores) {
+    const id = group === 'settle' ? `${prefix}chores` : `${prefix}chores.${group}`;
     const doing = doChores({
-      chores,
+      chores: own,
       lock: async (onEvent) => {
         const lock = await lockSlots(environment.postgres.url, [id], ({ kind }) => {
           onEvent(kind === 'regained' ? 'regained' : 'lost');

@@ -168,6 +168,7 @@ describe('budget-reserve', () => {
         messageId: request().messageId,
         generation: 0,
         createdAt: NOW - 1_000,
+        expiresAt: NOW - 1_000 + 72 * 3_600_000,
         at: { topic: 'x.ingest.p1', partition: 2, offset: 7 },
         cashMicros: 80_000n,
         units: 1,

@@ -11,6 +11,7 @@ import { freeKeys } from '../dedupe/free-keys.js';
 import type { KeyRelease } from '../dedupe/free-keys.js';
 import type { Payer } from '../dedupe/own-reservations.js';
 import { holders } from '../dedupe/own-reservations.js';
+import { expiryOf } from '../expiry.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
@@ -55,6 +56,7 @@ const asked = ({ value: { request, generation }, at }: Deduped, worst: WorstCase
     messageId: request.messageId,
     generation,
     createdAt: request.createdAt,
+    expiresAt: expiryOf(request),
     at,
     cashMicros: worst.cashMicros,
     units: worst.units,

@@ -18,6 +18,8 @@ export interface ReservationRequest {
   readonly generation: number;
   /** The request's: its UTC day is part of the reservation's primary key, so that old days can be dropped. */
   readonly createdAt: EpochMs;
+  /** Not to be sent after it: what is pending then, and was never tried, is given back. Absent: never by itself. */
+  readonly expiresAt?: EpochMs;
   /** The record that asks: the same coordinates get the stored decision again, others are duplicates. */
   readonly at: Coordinates;
   /** Worst case, in micros of the currency, at least 0. */

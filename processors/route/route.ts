@@ -4,7 +4,6 @@ import type {
   BudgetReserved,
   ConfigEntry,
   MessageRefused,
-  MessageRequest,
   MessageRouted,
 } from '../../schemas/generated/records.js';
 import { channelsOf, policyOf, templatesOf } from '../configuration.js';
@@ -12,6 +11,7 @@ import { freeKeys } from '../dedupe/free-keys.js';
 import type { KeyRelease } from '../dedupe/free-keys.js';
 import { laneOf } from '../lane.js';
 import type { Contract, Decision, Processor } from '../processor.js';
+import { expiryOf } from '../expiry.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
 import { refused } from '../refusal.js';
@@ -23,13 +23,6 @@ export interface Route extends Contract {
   readonly tables: { readonly config: ConfigEntry; readonly levels: BreakerLevel };
   readonly ports: { readonly firstSeen: KeyRelease };
 }
-
-/** How long a message without expiresAt may wait: carriers take up to 72 h to report. */
-const DEFAULT_LIFE_MS = 72 * 3_600_000;
-
-/** Not to be sent after it: milliseconds since the epoch. */
-export const expiryOf = ({ createdAt, notBefore, expiresAt }: MessageRequest): EpochMs =>
-  expiresAt ?? Math.max(createdAt, notBefore ?? createdAt) + DEFAULT_LIFE_MS;
 
 /**
  * Chooses channel and provider among the candidates that are paid for. From here on money is reserved, so every

@@ -261,6 +261,11 @@ class Run {
   private look(): boolean {
     const { options, evidence, scene } = this.with;
     this.growth.look(scene.fleet.workers.map(({ pid }) => pid));
+    const { brokenOff } = evidence.witness;
+    if (brokenOff !== null) {
+      this.with.complaints.push(`the witness broke off: ${brokenOff.message}`);
+      return true;
+    }
     const doubled = doubledSoFar(evidence);
     const { produced, unseen, inFlight } = evidence.witness.accounting.endStates();
     options.say(

@@ -1,5 +1,6 @@
-import { asError } from '../../schemas/error.js';
+import { PipelineError, asError } from '../../schemas/error.js';
 import type { Coordinates } from '../../schemas/record.js';
+import type { Codecs } from '../../schemas/topic-codecs.js';
 import { Accounting, messageKey } from '../demo/accounting.js';
 import { Bookings } from '../demo/money.js';
 import type { MessageKey } from '../demo/accounting.js';
@@ -8,6 +9,8 @@ import { type Decoded, readDecoded } from '../read/decoded.js';
 import type { PlannedKind } from '../traffic/planned.js';
 import { Delivery } from './delivery.js';
 import { FAULT_LANES, type FaultInstallation } from './installation.js';
+
+const AGAIN_MS = 500;
 
 /** A read_committed reader beside the pipeline, as anybody's own would be: knows only what is in the topics. */
 export class Witness {
@@ -42,6 +45,11 @@ export class Witness {
     return watched;
   }
 
+  /** Why the reading broke off: what comes after is not judged. */
+  get brokenOff(): Error | null {
+    return this.broken;
+  }
+
   /** For how long nothing was seen, ms. @throws why the reading broke off */
   get quietMs(): number {
     if (this.broken !== null) throw this.broken;
@@ -74,7 +82,7 @@ export class Witness {
     const topics = table.filter(({ name }) => wanted.has(name));
     for await (const batch of readDecoded({
       settings: client,
-      codecs,
+      codecs: this.patient(codecs),
       topics,
       to: this.stop.signal,
     })) {
@@ -87,6 +95,22 @@ export class Witness {
         for (const one of this.deliveries) one.observe(record);
       }
     }
+  }
+
+  /** The registry is one of those that are away: a schema that was never met waits for it. */
+  private patient(codecs: Codecs): Codecs {
+    const prepare: Codecs['prepare'] = async (values) => {
+      for (;;)
+        try {
+          await codecs.prepare(values);
+          return;
+        } catch (error) {
+          const away = error instanceof PipelineError && error.code === 'registry_unavailable';
+          if (!away || this.stop.signal.aborted) throw error;
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        }
+    };
+    return { ...codecs, prepare };
   }
 
   private debit({ at, decoded }: Decoded): void {

@@ -1,20 +1,29 @@
-import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
+import type {
+  ReservationDecision,
+  ReservationRequest,
+} from '../../processors/budget-reserve/reservations.js';
 import type { Posting as SettlePosting } from '../../processors/settle/settlements.js';
 import { type MessageId, messageId, tenantId } from '../../schemas/brand.js';
 import { PipelineError } from '../../schemas/error.js';
+import { postgresExpiredReservations } from '../../sinks/postgres/expired-reservations.js';
 import { partitionOwnership } from '../../sinks/postgres/partition-ownership.js';
 import { type Database, openDatabase } from '../../sinks/postgres/pool.js';
 import { postgresReservations } from '../../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../../sinks/postgres/settlements.js';
 import { type Booking, postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { type Random, seeded } from '../traffic/random.js';
-import { type Posting, type Row, isFree, reservedRow, resolve } from './model.js';
+import { type Posting, type Row, expire, isFree, reservedRow, resolve } from './model.js';
 
 export const TENANT = tenantId('ledger-run');
 export const LINES = ['a', 'b', 'c', 'd', 'e'] as const;
+/** The dearer first. A message that finds no room on it may go by the other. */
+export const CHANNELS = ['sms', 'push'] as const;
 export const CURRENCY = 'CNY';
 /** Every message of a run is of one day, as if the run began at its noon. */
 export const CREATED_AT = Date.UTC(2026, 4, 20, 12);
+
+/** Of every message: long ago, for nobody attempts any. */
+const EXPIRES_AT = CREATED_AT + 60_000;
 
 const RESERVED = 'deduped.p1';
 const FEEDBACK = 'feedback';
@@ -28,12 +37,18 @@ const AWAY_MS = 120_000;
 
 /** What a client did; by the last answer where a call was repeated. */
 export interface Tally {
-  /** Messages reserved, postings and transfers: operations. */
+  /** Messages reserved, postings, expiries and transfers: operations. */
   operations: number;
   reserved: number;
   refused: number;
+  /** Of those: no channel had quota left. */
+  overQuota: number;
+  /** Reserved on the cheaper channel alone. */
+  narrowed: number;
   duplicates: number;
   postings: number;
+  /** Asked to expire. */
+  expired: number;
   booked: number;
   /** Calls made again: Postgres went away, or another client inserted one of their messages at that moment. */
   repeated: number;
@@ -63,8 +78,11 @@ export class LedgerClient {
     operations: 0,
     reserved: 0,
     refused: 0,
+    overQuota: 0,
+    narrowed: 0,
     duplicates: 0,
     postings: 0,
+    expired: 0,
     booked: 0,
     repeated: 0,
   };
@@ -79,6 +97,7 @@ export class LedgerClient {
   private readonly database: Database;
   private readonly reservations;
   private readonly settlements;
+  private readonly expiring;
   private readonly book;
   private readonly random: Random;
   /** Ids of `rows`, to draw from. */
@@ -97,6 +116,7 @@ export class LedgerClient {
     });
     this.reservations = postgresReservations(this.database, partitionOwnership(this.database));
     this.settlements = postgresSettlements(this.database, CONSUMER);
+    this.expiring = postgresExpiredReservations(this.database);
     this.book = postgresTransfers(this.database);
     this.random = seeded(options.seed * 1_000 + options.number);
   }
@@ -121,7 +141,8 @@ export class LedgerClient {
   private next(): Promise<void> {
     const dice = this.random.int(100);
     if (dice < 48) return this.reserve();
-    if (dice < 96 && this.ids.length > 0) return this.settle();
+    if (dice < 93 && this.ids.length > 0) return this.settle();
+    if (dice < 96 && this.ids.length > 0) return this.expire();
     return this.transfer(this.random.pick(ABOUT));
   }
 
@@ -155,7 +176,7 @@ export class LedgerClient {
     const decisions = await this.answered(() => this.reservations.reserve(batch));
     this.tally.operations += batch.length;
     for (const [index, request] of batch.entries())
-      this.took(request, decisions[index]?.kind ?? 'nothing');
+      this.took(request, decisions[index] ?? { kind: 'too_old' });
   }
 
   private request(dice: number): ReservationRequest {
@@ -165,10 +186,11 @@ export class LedgerClient {
       businessLine: line,
       generation: 0,
       createdAt: CREATED_AT,
+      expiresAt: EXPIRES_AT,
       currency: CURRENCY,
       unitsCap: null,
       cashCapMicros: null,
-      cashMicros: BigInt(1 + this.random.int(90)),
+      ...priced(BigInt(1 + this.random.int(90))),
       units: this.random.int(3),
     };
     const again = dice < 15 ? this.drawn() : undefined;
@@ -180,7 +202,7 @@ export class LedgerClient {
         ...base,
         businessLine: row.line,
         messageId: messageId(id),
-        cashMicros: BigInt(row.cash),
+        ...priced(BigInt(row.cash)),
         units: row.units,
         at: this.at(same ? row.offset : this.offset++),
       };
@@ -190,12 +212,15 @@ export class LedgerClient {
   }
 
   private took(
-    { messageId: id, businessLine, cashMicros, units, at }: ReservationRequest,
-    kind: string,
+    { messageId: id, businessLine, at }: ReservationRequest,
+    decision: ReservationDecision,
   ): void {
+    const { kind } = decision;
+    const refused = kind === 'budget_cash' || kind === 'budget_pv' || kind === 'quota';
     if (kind === 'reserved') this.tally.reserved += 1;
-    else if (kind === 'budget_cash' || kind === 'budget_pv') this.tally.refused += 1;
+    else if (refused) this.tally.refused += 1;
     else this.tally.duplicates += 1;
+    if (kind === 'quota') this.tally.overQuota += 1;
     if (isShared(id)) {
       if (kind === 'reserved') this.sharedWins.set(id, at.offset);
       return;
@@ -208,13 +233,12 @@ export class LedgerClient {
     }
     if (kind === 'reserved') {
       if (row === undefined) this.ids.push(id);
+      const { cashMicros, units, channels = CHANNELS } = decision;
+      if (channels.length < CHANNELS.length) this.tally.narrowed += 1;
+      const cash = Number(cashMicros);
       const { offset } = at;
-      this.rows.set(
-        id,
-        reservedRow({ cash: Number(cashMicros), units, offset, line: businessLine }),
-      );
-    } else if (kind !== 'budget_cash' && kind !== 'budget_pv')
-      this.problems.push(`${id}: answered ${kind}, and nobody reserved it`);
+      this.rows.set(id, reservedRow({ cash, units, offset, line: businessLine, channels }));
+    } else if (!refused) this.problems.push(`${id}: answered ${kind}, and nobody reserved it`);
   }
 
   private async settle(): Promise<void> {
@@ -223,16 +247,21 @@ export class LedgerClient {
       const drawn = this.drawn();
       if (drawn === undefined) break;
       const kind = this.random.pick(['post', 'post', 'post', 'void', 'reverse'] as const);
+      const { cash, channels } = drawn[1];
+      const channel = this.random.pick(channels);
       postings.push({
         kind,
         tenantId: TENANT,
         messageId: messageId(drawn[0]),
         generation: 0,
         createdAt: CREATED_AT,
-        // At times above what was reserved: booked at the reservation.
-        cashMicros: BigInt(this.random.int(100)),
+        // At times above what was reserved: booked at the reservation. On the cheaper of two channels not above its price.
+        cashMicros: BigInt(
+          this.random.int(channels.length > 1 && channel === CHANNELS[1] ? cheaper(cash) + 1 : 100),
+        ),
         units: this.random.int(4),
         renewable: kind === 'void' && this.random.chance(0.5),
+        ...(kind !== 'void' && { channel }),
       });
     }
     const start = this.settled;
@@ -253,6 +282,27 @@ export class LedgerClient {
     for (const { messageId: id, cashMicros, ...posting } of postings) {
       const row = this.rows.get(id);
       if (row !== undefined) resolve(row, asModel(posting, cashMicros));
+    }
+  }
+
+  /** As the chore does, of messages that it found unclaimed and unattempted. */
+  private async expire(): Promise<void> {
+    const ids = new Set<string>();
+    for (let left = 1 + this.random.int(20); left > 0; left--) ids.add(this.drawn()?.[0] ?? '');
+    ids.delete('');
+    const day = new Date(CREATED_AT).toISOString().slice(0, 10);
+    const named = [...ids].map((id) => ({
+      day,
+      tenantId: TENANT,
+      messageId: messageId(id),
+      generation: 0,
+    }));
+    await this.answered(() => this.expiring.expire(named, EXPIRES_AT + 1));
+    this.tally.operations += named.length;
+    this.tally.expired += named.length;
+    for (const id of ids) {
+      const row = this.rows.get(id);
+      if (row !== undefined) expire(row);
     }
   }
 
@@ -314,6 +364,16 @@ const asModel = (
   cash: Number(cash),
   units: posting.units,
   renewable: posting.renewable,
+});
+
+const cheaper = (cash: number): number => Math.ceil(cash / 3);
+
+const priced = (cashMicros: bigint) => ({
+  cashMicros,
+  candidates: [
+    { channel: CHANNELS[0], cashMicros },
+    { channel: CHANNELS[1], cashMicros: BigInt(cheaper(Number(cashMicros))) },
+  ],
 });
 
 /** Of namespace and number: as good as random to Postgres, and told apart without a table. */

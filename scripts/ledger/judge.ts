@@ -57,6 +57,28 @@ const ACCOUNTS = {
     )`,
 };
 
+/** Quotas whose counters are not what reservations hold and used of them, or are beyond their stop. */
+const QUOTAS = {
+  name: 'ledger-run-quotas',
+  text: `with messages as (
+      select q.quota_id,
+        coalesce(sum(h.cash) filter (where r.state = 'pending'), 0) as cash_held,
+        coalesce(sum(r.units) filter (where r.state = 'pending'), 0) as units_held,
+        coalesce(sum(r.posted_cash - r.reversed_cash) filter (where r.channel = q.channel), 0) as cash_used,
+        coalesce(sum(r.posted_units - r.reversed_units) filter (where r.channel = q.channel), 0) as units_used
+      from reservations r cross join unnest(r.quotas, r.quota_cash) as h (quota_id, cash)
+      join quotas q using (quota_id)
+      group by q.quota_id
+    )
+    select q.business_line as line, q.channel
+    from quotas q join quota_counters c using (quota_id) left join messages m using (quota_id)
+    where q.tenant_id = $1 and (
+      (c.cash_held, c.units_held, c.cash_used, c.units_used) is distinct from (
+        coalesce(m.cash_held, 0), coalesce(m.units_held, 0), coalesce(m.cash_used, 0), coalesce(m.units_used, 0))
+      or c.cash_held + c.cash_used > q.cash_stop or c.units_held + c.units_used > q.units_stop
+    )`,
+};
+
 const BOOKED = {
   name: 'ledger-run-journal',
   text: `select transfer_id from transfers join accounts using (account_id) where tenant_id = $1`,
@@ -65,6 +87,8 @@ const BOOKED = {
 export interface Judged {
   /** Accounts that do not add up, or have a negative counter. */
   readonly wrongAccounts: number;
+  /** Quotas that do not add up, or were passed. */
+  readonly wrongQuotas: number;
   /** Messages whose row is not what their client was told: lost, made up, or resolved otherwise. */
   readonly wrongMessages: number;
   /** Transfers that were acknowledged and are not in the journal, or the other way round. */
@@ -112,6 +136,10 @@ export const judge = async (
   }
   const accounts = await database.query<{ line: string }>(ACCOUNTS, [TENANT]);
   examples.push(...accounts.slice(0, FEW).map(({ line }) => `account ${line} does not add up`));
+  const quotas = await database.query<{ line: string; channel: string }>(QUOTAS, [TENANT]);
+  examples.push(
+    ...quotas.slice(0, FEW).map(({ line, channel }) => `quota ${line} ${channel} does not add up`),
+  );
   const journal = await database.query<{ transfer_id: string }>(BOOKED, [TENANT]);
   const booked = new Set(journal.map(({ transfer_id: id }) => id));
   const told = new Set([...granted, ...clients.flatMap(({ transfers }) => [...transfers])]);
@@ -122,6 +150,7 @@ export const judge = async (
   examples.push(...different.slice(0, FEW).map((id) => `transfer ${id}: told and booked differ`));
   return {
     wrongAccounts: accounts.length,
+    wrongQuotas: quotas.length,
     wrongMessages,
     wrongTransfers: different.length,
     rows,
@@ -129,7 +158,7 @@ export const judge = async (
   };
 };
 
-const inOrder = (row: Row): Row => ({
+const inOrder = (row: Omit<Row, 'channels'>): Omit<Row, 'channels'> => ({
   cash: row.cash,
   units: row.units,
   state: row.state,
@@ -142,7 +171,7 @@ const inOrder = (row: Row): Row => ({
   line: row.line,
 });
 
-const asRow = (row: StoredRow): Row =>
+const asRow = (row: StoredRow): Omit<Row, 'channels'> =>
   inOrder({
     cash: Number(row.cash),
     units: row.units,

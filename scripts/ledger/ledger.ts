@@ -16,7 +16,7 @@ interface Options {
 
 const ledger = command(
   'npm run ledger --',
-  'Random reservations, resolutions and transfers of clients at once on a Postgres that is killed; then every row and account is compared with what the clients were told.',
+  'Random reservations, resolutions, expiries and transfers of clients at once on a Postgres that is killed; then every row and account is compared with what the clients were told.',
   ['npm run ledger', 'npm run ledger -- --operations 50000 --kills 2 --seed 7 --json'],
 )
   .option('--operations <n>', 'of all clients together', integer(100, 100_000_000), 1_000_000)
@@ -34,7 +34,7 @@ const main = async (options: Options): Promise<number> => {
   const report = await runLedger({ ...options, signal: untilInterrupted(), say });
   for (const problem of report.problems) say(`problem: ${problem}`);
   say(
-    `${report.operations} operations, ${report.rows} reservations, ${report.kills} kills, ${report.repeated} calls repeated; wrong: ${report.wrongAccounts} accounts, ${report.wrongMessages} messages, ${report.wrongTransfers} transfers`,
+    `${report.operations} operations, ${report.rows} reservations, ${report.kills} kills, ${report.repeated} calls repeated; wrong: ${report.wrongAccounts} accounts, ${report.wrongQuotas} quotas, ${report.wrongMessages} messages, ${report.wrongTransfers} transfers`,
   );
   if (options.json === true) process.stdout.write(`${toJson(report)}\n`);
   return report.problems.length === 0 ? EXIT.ok : EXIT.failure;

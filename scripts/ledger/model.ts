@@ -14,6 +14,8 @@ export interface Row {
   /** Offset of the record that reserved it. */
   readonly offset: number;
   readonly line: string;
+  /** Where it may be sent. */
+  readonly channels: readonly string[];
 }
 
 export interface Posting {
@@ -23,7 +25,9 @@ export interface Posting {
   readonly renewable: boolean;
 }
 
-export const reservedRow = (asked: Pick<Row, 'cash' | 'units' | 'offset' | 'line'>): Row => ({
+export const reservedRow = (
+  asked: Pick<Row, 'cash' | 'units' | 'offset' | 'line' | 'channels'>,
+): Row => ({
   ...asked,
   state: 'pending',
   renewable: false,
@@ -36,6 +40,13 @@ export const reservedRow = (asked: Pick<Row, 'cash' | 'units' | 'offset' | 'line
 /** Whether another record of the message reserves anew. */
 export const isFree = (row: Row | undefined): boolean =>
   row === undefined || (row.state === 'voided' && row.renewable);
+
+/** Nobody will send it any more. */
+export const expire = (row: Row): void => {
+  if (row.state !== 'pending') return;
+  row.state = 'voided';
+  row.renewable = false;
+};
 
 /** The second phase, one posting: a resolution that comes again, or too early, changes nothing. */
 export const resolve = (row: Row, { kind, cash, units, renewable }: Posting): void => {

@@ -1,8 +1,10 @@
+import type { QuotaConfig, TenantConfig } from '../../schemas/config.js';
 import { migrate } from '../../sinks/postgres/migrate.js';
 import { DEFAULT_SCHEMA, type Database, openDatabase } from '../../sinks/postgres/pool.js';
+import { postgresQuotas } from '../../sinks/postgres/quotas.js';
 import { funded } from '../../sinks/postgres/testing/funded.js';
 import { startOwnPostgres } from '../testing/own-postgres.js';
-import { CURRENCY, LINES, LedgerClient, TENANT, type Tally } from './client.js';
+import { CHANNELS, CURRENCY, LINES, LedgerClient, TENANT, type Tally } from './client.js';
 import { type Judged, judge } from './judge.js';
 
 export interface LedgerRunOptions {
@@ -25,6 +27,42 @@ export interface LedgerReport extends Tally, Omit<Judged, 'examples'> {
   readonly problems: readonly string[];
 }
 
+/** Filled in the first half of a run: first the dearer channel, then the other. */
+const quotas = (operations: number): readonly TenantConfig[] => {
+  const micros = (amount: number) => (amount / 1e6).toFixed(6);
+  const quota = (
+    channel: string,
+    limit: Pick<QuotaConfig, 'cash' | 'units'>,
+    elasticFactor = 1,
+  ) => ({
+    ...{ channel, period: 'day' as const, elasticFactor },
+    ...limit,
+  });
+  const [dear, cheap] = CHANNELS;
+  const ofLine: Partial<Record<(typeof LINES)[number], readonly QuotaConfig[]>> = {
+    d: [
+      quota(dear, { units: Math.ceil(operations / 240) }, 1.2),
+      quota(cheap, { units: Math.ceil(operations / 60) }),
+    ],
+    e: [
+      quota(dear, { cash: micros(operations / 5) }),
+      quota(cheap, { cash: micros(operations / 10) }),
+    ],
+  };
+  return [
+    {
+      id: TENANT,
+      ownIngest: false,
+      lanes: ['p1'],
+      quotas: [quota(dear, { units: Math.ceil(operations / 20) })],
+      businessLines: LINES.map((name) => ({
+        ...{ name, currency: CURRENCY, initialCash: '0', initialUnits: 0 },
+        quotas: [...(ofLine[name] ?? [])],
+      })),
+    },
+  ];
+};
+
 const FIRST_GRANT = { cashMicros: 50_000n, units: 2_000n } as const;
 
 /**
@@ -38,6 +76,7 @@ export const runLedger = async (options: LedgerRunOptions): Promise<LedgerReport
   try {
     await migrate(postgres.url, DEFAULT_SCHEMA);
     const granted = await openAccounts(database);
+    await postgresQuotas(database).set(quotas(operations));
     const began = Date.now();
     let done = 0;
     let killed = 0;
@@ -103,8 +142,11 @@ const sum = (tallies: readonly Tally[]): Tally => {
     operations: total('operations'),
     reserved: total('reserved'),
     refused: total('refused'),
+    overQuota: total('overQuota'),
+    narrowed: total('narrowed'),
     duplicates: total('duplicates'),
     postings: total('postings'),
+    expired: total('expired'),
     booked: total('booked'),
     repeated: total('repeated'),
   };

@@ -1,4 +1,4 @@
-import { expiryOf } from '../../processors/route/route.js';
+import { expiryOf } from '../../processors/expiry.js';
 import type { EpochMs } from '../../schemas/brand.js';
 import type { MessageDeduped, MessageRequest } from '../../schemas/generated/records.js';
 import type { Recovery } from '../../sinks/postgres/recovery.js';

@@ -23,6 +23,7 @@ const WORKER_CALLS = [
   'budget_level',
   'decide_receipts',
   'ensure_days',
+  'expire_reservations',
   'reserve',
   'settle',
   'store_attempts',

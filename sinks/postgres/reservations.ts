@@ -20,6 +20,7 @@ interface Request {
   readonly messageId: string;
   readonly generation: number;
   readonly createdAt: EpochMs;
+  readonly expiresAt?: EpochMs;
   readonly at: Coordinates;
   readonly cashMicros: bigint;
   readonly units: number;
@@ -55,7 +56,7 @@ interface Row {
 
 const RESERVE = {
   name: 'reserve',
-  text: `select * from reserve(${Array.from({ length: 20 }, (_, n) => `$${n + 1}`).join(', ')})`,
+  text: `select * from reserve(${Array.from({ length: 21 }, (_, n) => `$${n + 1}`).join(', ')})`,
 };
 
 /** Places from 1 of distinct things, in order of first use. */
@@ -125,6 +126,7 @@ const parameters = (
     plainArray(batch.map(({ messageId }) => messageId)),
     numberArray(batch.map(({ generation }) => generation)),
     plainArray(batch.map(({ createdAt }) => dayOf(createdAt))),
+    numberArray(batch.map(({ expiresAt = null }) => expiresAt)),
     numberArray(batch.map(({ cashMicros }) => cashMicros)),
     numberArray(batch.map(({ units }) => units)),
     numberArray(batch.map(({ cashCapMicros }) => cashCapMicros)),

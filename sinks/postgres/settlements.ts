@@ -33,6 +33,8 @@ interface Outcomes {
   already_posted: number;
   already_voided: number;
   already_reversed: number;
+  /** Given back by its expiry before. */
+  expired: number;
   not_posted: number;
   unmatched: number;
 }
@@ -94,6 +96,7 @@ export const postgresSettlements = (database: Database, consumer: string) => ({
       already_posted: 0,
       already_voided: 0,
       already_reversed: 0,
+      expired: 0,
       not_posted: 0,
       unmatched: 0,
     };

@@ -101,6 +101,11 @@ export class WorkerMetrics {
     'Records that passed dedupe while Redis was away: deduped by messageId alone.',
     [],
   );
+  readonly expired = this.counter(
+    'millrace_expired_reservations_total',
+    'Messages that expired with money pending and were never sent: it was given back. Each was lost somewhere.',
+    [],
+  );
   readonly callbacks = this.counter('millrace_callbacks_total', 'Provider callbacks by result.', [
     'provider',
     'result',

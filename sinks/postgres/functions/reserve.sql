@@ -11,6 +11,8 @@ create or replace function reserve(
   p_topics text[], p_partitions integer[], p_epochs bigint[],
   p_accounts integer[], p_sources integer[], p_offsets bigint[],
   p_messages uuid[], p_generations integer[], p_days date[],
+  -- Milliseconds since the epoch: when the message may be sent no more.
+  p_expires float8[],
   p_cash bigint[], p_units integer[], p_cash_caps bigint[], p_units_caps integer[],
   p_offers integer[], p_offer_numbers integer[], p_offer_channels text[], p_offer_cash bigint[]
 ) returns table (
@@ -72,7 +74,7 @@ begin
   return query
   with asked as materialized (
     select
-      q.account, q.source, q.at_offset, q.message_id, q.generation, q.day,
+      q.account, q.source, q.at_offset, q.message_id, q.generation, q.day, q.expires,
       coalesce((v_holds[q.place]).cash, q.cash) as cash, q.units, q.cash_cap, q.units_cap, q.place,
       r.day as stored_day, r.account_id as stored_account, r.state, r.renewable,
       r.cash as stored_cash, r.units as stored_units, r.cash_cap as stored_cash_cap,
@@ -86,10 +88,10 @@ begin
           or v_refusals[q.account] is not null
         ) as fresh
     from unnest(
-      p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_cash, p_units, p_cash_caps,
+      p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_expires, p_cash, p_units, p_cash_caps,
       p_units_caps
     ) with ordinality as q (
-      account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, place
+      account, source, at_offset, message_id, generation, day, expires, cash, units, cash_cap, units_cap, place
     )
     left join reservations r
       on r.day = q.day and r.tenant_id = p_tenants[q.account] and r.message_id = q.message_id
@@ -108,23 +110,23 @@ begin
     from wanted where not all_fit
   ),
   taken as materialized (
-    select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day, place
+    select account, source, at_offset, message_id, generation, day, expires, cash, units, cash_cap, units_cap,
+      account_id, stored_day, place
     from wanted where all_fit
     union all
-    select account, source, at_offset, message_id, generation, day, cash, units, cash_cap, units_cap, account_id,
-      stored_day, place
+    select account, source, at_offset, message_id, generation, day, expires, cash, units, cash_cap, units_cap,
+      account_id, stored_day, place
     from greedy where (spent).taken
   ),
   inserted as (
     insert into reservations (
       day, tenant_id, message_id, generation, account_id, cash, units, cash_cap, units_cap, topic, partition,
-      record_offset, channels, quotas, quota_cash
+      record_offset, channels, quotas, quota_cash, expires_at
     )
     select
       day, p_tenants[account], message_id, generation, account_id, cash, units, cash_cap, units_cap,
       p_topics[source], p_partitions[source], at_offset,
-      (v_holds[place]).channels, (v_holds[place]).quotas, (v_holds[place]).quota_cash
+      (v_holds[place]).channels, (v_holds[place]).quotas, (v_holds[place]).quota_cash, to_timestamp(expires / 1000)
     from taken where stored_day is null
   ),
   renewed as (
@@ -132,7 +134,7 @@ begin
     set account_id = t.account_id, state = 'pending', renewable = false, cash = t.cash, units = t.units,
       posted_cash = 0, posted_units = 0, reversed_cash = 0, reversed_units = 0, cash_cap = t.cash_cap, units_cap = t.units_cap,
       topic = p_topics[t.source], partition = p_partitions[t.source], record_offset = t.at_offset,
-      reserved_at = now(), resolved_at = null,
+      reserved_at = now(), resolved_at = null, expires_at = to_timestamp(t.expires / 1000), expired = false,
       channels = (v_holds[t.place]).channels, quotas = (v_holds[t.place]).quotas,
       quota_cash = (v_holds[t.place]).quota_cash, channel = null
     from taken t

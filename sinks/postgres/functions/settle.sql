@@ -117,6 +117,7 @@ begin
       case
         when r.state is null then 'unmatched'
         when r.state = 'pending' then 'not_posted'
+        when r.expired then 'expired'
         else 'already_' || r.state
       end,
       count(*)

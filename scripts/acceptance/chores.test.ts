@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ReservationRequest } from '../../processors/budget-reserve/reservations.js';
+import { tenantId } from '../../schemas/brand.js';
 import type { AccountLevel } from '../../schemas/generated/records.js';
 import { postgresLedger } from '../../sinks/postgres/ledger.js';
+import { ownedReservations } from '../../sinks/postgres/testing/owned-reservations.js';
 import { postgresTransfers } from '../../sinks/postgres/transfers.js';
 import { readRange } from '../../topologies/runtime/range-reader.js';
 import type { Installation } from '../installation/installation.js';
 import { until } from '../installation/until.js';
 import { WorkerProcess } from '../installation/worker-process.js';
 import { installAcceptance } from './fixture.js';
+import { requestOf } from './requests.js';
 
 /** A round of the rules is 10 s, a chore's lock is asked for each 5 s, and the machine has other things to do. */
 const IN_TIME_MS = 60_000;
@@ -26,16 +30,35 @@ let installation: Installation;
 const workers: WorkerProcess[] = [];
 
 beforeAll(async () => {
-  installation = await installAcceptance('recharge', {
+  installation = await installAcceptance('chores', {
     edit: (file, text) => (file === 'recharge.yaml' ? RULES : text),
   });
   const { codecs, names } = installation;
   await codecs.open([{ topic: names.accounts, record: 'AccountLevel' }]);
+  const reservations = ownedReservations(installation.database);
+  expect(
+    await reservations.reserve([lost('expired', Date.now() - 2 * 3_600_000), lost('alive', null)]),
+  ).toEqual([
+    { kind: 'reserved', cashMicros: 5n, units: 2 },
+    { kind: 'reserved', cashMicros: 5n, units: 2 },
+  ]);
   for (const slot of ['0', '1'])
     workers.push(
-      await WorkerProcess.start(installation.variables, ['--only', 'settle', '--slot', slot]),
+      await WorkerProcess.start(installation.variables, ['--only', 'send,settle', '--slot', slot]),
     );
 }, 180_000);
+
+/** Reserved, and lost before anybody sent it. */
+const lost = (what: string, expiresAt: number | null): ReservationRequest => {
+  const request = requestOf({ tenantId: tenantId('initech') });
+  return {
+    ...{ tenantId: request.tenantId, businessLine: request.businessLine, generation: 0 },
+    ...{ messageId: request.messageId, createdAt: request.createdAt },
+    ...(expiresAt !== null && { expiresAt }),
+    at: { topic: what, partition: 0, offset: 0 },
+    ...{ cashMicros: 5n, units: 2, currency: 'CNY', unitsCap: null, cashCapMicros: null },
+  };
+};
 
 afterAll(async () => {
   for (const worker of workers) await worker.stop();
@@ -66,6 +89,16 @@ test('the workers recharge what the rule is for, once, and the topic accounts ha
   });
   expect((await accounts()).get('hooli/no-units')).toMatchObject({ share: 1, open: true });
   expect(await cash()).toEqual(['no-cash 10000000', 'no-units 1000000000']);
+});
+
+test('what an expired message held that nobody sent is given back, and nothing else', async () => {
+  const pending = async () =>
+    (await postgresLedger(installation.database).balances())
+      .filter(({ tenantId: tenant }) => tenant === 'initech')
+      .map(({ cash, pv }) => `${cash.pending} ${pv.pending}`);
+  await until('given back', IN_TIME_MS, async () => (await pending())[0] === '5 2');
+  const expired = { name: 'expired', text: 'select topic from reservations where expired' };
+  expect(await installation.database.query(expired)).toEqual([{ topic: 'expired' }]);
 });
 
 test('after the death of the worker that does the chores the other does them', async () => {

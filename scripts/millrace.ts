@@ -4,40 +4,6 @@ import type { Cli } from './cli/cli.js';
 import { processCli } from './cli/cli.js';
 import { exitCodeOf } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
-import { aclsApply } from './commands/acls-apply.js';
-import { aclsPrint } from './commands/acls-print.js';
-import { actions } from './commands/actions.js';
-import { auditApprove, auditReject } from './commands/audit-decide.js';
-import { auditList } from './commands/audit-list.js';
-import { auditShow } from './commands/audit-show.js';
-import { breakerHold, breakerRelease, breakerSet } from './commands/breaker.js';
-import { budgetBurn } from './commands/budget-burn.js';
-import { budgetClose } from './commands/budget-close.js';
-import { budgetDetach } from './commands/budget-detach.js';
-import { budgetGrant } from './commands/budget-grant.js';
-import { budgetHistory } from './commands/budget-history.js';
-import { budgetQuota } from './commands/budget-quota.js';
-import { budgetShow } from './commands/budget-show.js';
-import { budgetTransfer } from './commands/budget-transfer.js';
-import { configApply } from './commands/config-apply.js';
-import { doctor } from './commands/doctor.js';
-import { grantsApply } from './commands/grants-apply.js';
-import { grantsPrint } from './commands/grants-print.js';
-import { produce } from './commands/produce.js';
-import { reconcileCommand } from './commands/reconcile.js';
-import { rebuildInflux } from './commands/rebuild-influx.js';
-import { rebuildRedis } from './commands/rebuild-redis.js';
-import { rebuildWindowsCommand } from './commands/rebuild-windows.js';
-import { redrive } from './commands/redrive.js';
-import { replay } from './commands/replay.js';
-import { run } from './commands/run.js';
-import { schemasRegister } from './commands/schemas-register.js';
-import { shadow } from './commands/shadow.js';
-import { status } from './commands/status.js';
-import { topicsApply } from './commands/topics-apply.js';
-import { trace } from './commands/trace.js';
-import { transactions } from './commands/transactions.js';
-import { topologyDescribe } from './commands/topology-describe.js';
 
 const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
   const parent = new Command(name).description(description);
@@ -45,8 +11,96 @@ const group = (name: string, description: string, ...commands: readonly Command[
   return parent;
 };
 
-/** All commands. A new one: its file in commands/, a line here. */
-export const program = (cli: Cli): Command => {
+/** Makes one top-level command. Its module, and what that imports, is loaded only where it is asked for. */
+type Make = (cli: Cli) => Promise<Command>;
+
+/** A group of commands from their modules. */
+const grouped =
+  (name: string, description: string, ...commands: readonly Make[]): Make =>
+  async (cli) =>
+    group(name, description, ...(await Promise.all(commands.map((make) => make(cli)))));
+
+/** All commands, by the first word of a command line. A new one: its file in commands/, a line here. */
+const COMMANDS: Readonly<Record<string, Make>> = {
+  topics: grouped('topics', 'The topics of an installation', async (cli) =>
+    (await import('./commands/topics-apply.js')).topicsApply(cli),
+  ),
+  schemas: grouped('schemas', 'Schemas in the registry', async (cli) =>
+    (await import('./commands/schemas-register.js')).schemasRegister(cli),
+  ),
+  config: grouped(
+    'config',
+    'Business configuration: tenants, channels, prices, policy',
+    async (cli) => (await import('./commands/config-apply.js')).configApply(cli),
+  ),
+  topology: grouped('topology', 'How stages and topics are wired', async (cli) =>
+    (await import('./commands/topology-describe.js')).topologyDescribe(cli),
+  ),
+  acls: grouped(
+    'acls',
+    'Access rules for Kafka',
+    async (cli) => (await import('./commands/acls-print.js')).aclsPrint(cli),
+    async (cli) => (await import('./commands/acls-apply.js')).aclsApply(cli),
+  ),
+  grants: grouped(
+    'grants',
+    'Roles and rights in Postgres',
+    async (cli) => (await import('./commands/grants-print.js')).grantsPrint(cli),
+    async (cli) => (await import('./commands/grants-apply.js')).grantsApply(cli),
+  ),
+  run: async (cli) => (await import('./commands/run.js')).run(cli),
+  produce: async (cli) => (await import('./commands/produce.js')).produce(cli),
+  trace: async (cli) => (await import('./commands/trace.js')).trace(cli),
+  status: async (cli) => (await import('./commands/status.js')).status(cli),
+  doctor: async (cli) => (await import('./commands/doctor.js')).doctor(cli),
+  budget: grouped(
+    'budget',
+    'What accounts hold, and what is booked on them',
+    async (cli) => (await import('./commands/budget-show.js')).budgetShow(cli),
+    async (cli) => (await import('./commands/budget-grant.js')).budgetGrant(cli),
+    async (cli) => (await import('./commands/budget-transfer.js')).budgetTransfer(cli),
+    async (cli) => (await import('./commands/budget-close.js')).budgetClose(cli),
+    async (cli) => (await import('./commands/budget-history.js')).budgetHistory(cli),
+    async (cli) => (await import('./commands/budget-burn.js')).budgetBurn(cli),
+    async (cli) => (await import('./commands/budget-detach.js')).budgetDetach(cli),
+    async (cli) => (await import('./commands/budget-quota.js')).budgetQuota(cli),
+  ),
+  audit: grouped(
+    'audit',
+    'Recharges that rules proposed: what waits for a person, and the archive',
+    async (cli) => (await import('./commands/audit-list.js')).auditList(cli),
+    async (cli) => (await import('./commands/audit-show.js')).auditShow(cli),
+    async (cli) => (await import('./commands/audit-decide.js')).auditApprove(cli),
+    async (cli) => (await import('./commands/audit-decide.js')).auditReject(cli),
+  ),
+  reconcile: async (cli) => (await import('./commands/reconcile.js')).reconcileCommand(cli),
+  breaker: grouped(
+    'breaker',
+    "A provider's rate by hand (level 1)",
+    async (cli) => (await import('./commands/breaker.js')).breakerHold(cli),
+    async (cli) => (await import('./commands/breaker.js')).breakerRelease(cli),
+    async (cli) => (await import('./commands/breaker.js')).breakerSet(cli),
+  ),
+  rebuild: grouped(
+    'rebuild',
+    'Derive a store from topics again, after it was lost',
+    async (cli) => (await import('./commands/rebuild-redis.js')).rebuildRedis(cli),
+    async (cli) => (await import('./commands/rebuild-windows.js')).rebuildWindowsCommand(cli),
+    async (cli) => (await import('./commands/rebuild-influx.js')).rebuildInflux(cli),
+  ),
+  replay: async (cli) => (await import('./commands/replay.js')).replay(cli),
+  redrive: async (cli) => (await import('./commands/redrive.js')).redrive(cli),
+  shadow: async (cli) => (await import('./commands/shadow.js')).shadow(cli),
+  transactions: async (cli) => (await import('./commands/transactions.js')).transactions(cli),
+  actions: async (cli) => (await import('./commands/actions.js')).actions(cli),
+};
+
+/**
+ * The command line's commands.
+ * @param first its first word: where that names a command no other is loaded, which halves how long a command takes to
+ * begin. Anything else (none, an option, a mistake) needs them all.
+ */
+export const program = async (cli: Cli, first?: string): Promise<Command> => {
   const root = new Command('millrace')
     .version(releaseVersion())
     .description(
@@ -68,69 +122,10 @@ Exit codes: 0 done, 1 failed or a check found something, 2 wrong command line,
     );
   // What follows a subcommand's name is the subcommand's: `transactions abort --json`.
   root.enablePositionalOptions();
-  root.addCommand(group('topics', 'The topics of an installation', topicsApply(cli)));
-  root.addCommand(group('schemas', 'Schemas in the registry', schemasRegister(cli)));
-  root.addCommand(
-    group('config', 'Business configuration: tenants, channels, prices, policy', configApply(cli)),
-  );
-  root.addCommand(group('topology', 'How stages and topics are wired', topologyDescribe(cli)));
-  root.addCommand(group('acls', 'Access rules for Kafka', aclsPrint(cli), aclsApply(cli)));
-  root.addCommand(
-    group('grants', 'Roles and rights in Postgres', grantsPrint(cli), grantsApply(cli)),
-  );
-  root.addCommand(run(cli));
-  root.addCommand(produce(cli));
-  root.addCommand(trace(cli));
-  root.addCommand(status(cli));
-  root.addCommand(doctor(cli));
-  root.addCommand(
-    group(
-      'budget',
-      'What accounts hold, and what is booked on them',
-      budgetShow(cli),
-      budgetGrant(cli),
-      budgetTransfer(cli),
-      budgetClose(cli),
-      budgetHistory(cli),
-      budgetBurn(cli),
-      budgetDetach(cli),
-      budgetQuota(cli),
-    ),
-  );
-  root.addCommand(
-    group(
-      'audit',
-      'Recharges that rules proposed: what waits for a person, and the archive',
-      auditList(cli),
-      auditShow(cli),
-      auditApprove(cli),
-      auditReject(cli),
-    ),
-  );
-  root.addCommand(reconcileCommand(cli));
-  root.addCommand(
-    group(
-      'breaker',
-      "A provider's rate by hand (level 1)",
-      breakerHold(cli),
-      breakerRelease(cli),
-      breakerSet(cli),
-    ),
-  );
-  root.addCommand(
-    group(
-      'rebuild',
-      'Derive a store from topics again, after it was lost',
-      rebuildRedis(cli),
-      rebuildWindowsCommand(cli),
-      rebuildInflux(cli),
-    ),
-  );
-  root.addCommand(replay(cli));
-  root.addCommand(redrive(cli));
-  root.addCommand(shadow(cli));
-  root.addCommand(transactions(cli));
-  root.addCommand(actions(cli));
+  const named = Object.entries(COMMANDS).filter(([name]) => name === first);
+  const makes = named.length > 0 ? named : Object.entries(COMMANDS);
+  for (const command of await Promise.all(makes.map(([, make]) => make(cli))))
+    root.addCommand(command);
   return root;
 };
 
@@ -143,7 +138,7 @@ const withoutExit = (command: Command): void => {
 /** Runs one command line; sets the exit code and lets the process end by itself. */
 export const main = async (argv: readonly string[]): Promise<void> => {
   const cli = processCli(surroundings(process.env));
-  const root = program(cli);
+  const root = await program(cli, argv[2]);
   withoutExit(root);
   try {
     await root.parseAsync(argv);

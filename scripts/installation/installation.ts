@@ -63,13 +63,11 @@ export const install = async (options: InstallationOptions): Promise<Installatio
   const dir = typeof options.dir === 'string' ? options.dir : options.dir(id);
   const partitions =
     options.partitions === undefined ? [] : ['--partitions', options.partitions.toString()];
-  for (const command of [
-    ['topics', 'apply', ...partitions],
-    ['schemas', 'register'],
-    ['config', 'apply'],
-  ]) {
-    await run(process.execPath, [MILLRACE, ...command, '--dir', dir], { env: variables });
-  }
+  const millrace = (...command: readonly string[]) =>
+    run(process.execPath, [MILLRACE, ...command, '--dir', dir], { env: variables });
+  // Neither needs the other: brokers and registry work at the same time.
+  await Promise.all([millrace('topics', 'apply', ...partitions), millrace('schemas', 'register')]);
+  await millrace('config', 'apply');
   return connectInstallation(id, variables);
 };
 

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
 import fc from 'fast-check';
 import { asError } from '../../schemas/error.js';
 import { plans } from '../../topologies/testing/simulation/arbitrary.js';
 import { type Plan, script } from '../../topologies/testing/simulation/plan.js';
 import { simulate } from '../../topologies/testing/simulation/simulation.js';
+import { command } from '../cli/command.js';
+import { EXIT, UsageError } from '../cli/exit.js';
 import { integer, positive } from '../cli/options.js';
+import { runProgram } from '../cli/program.js';
 
 /** Plans a seed: a new one begins after so many, so that time is looked at often. */
 const PLANS_A_SEED = 100;
@@ -61,7 +63,7 @@ const tell = async (plan: Plan): Promise<readonly string[]> => {
   return broken;
 };
 
-const many = async ({ minutes, seed: first }: Options): Promise<object> => {
+const many = async ({ minutes, seed: first }: Options) => {
   const tally: Tally = {
     runs: 0,
     records: 0,
@@ -92,10 +94,23 @@ const many = async ({ minutes, seed: first }: Options): Promise<object> => {
   };
 };
 
-const program = new Command('simulate')
-  .description(
-    'Random plans of faults over the real tasks, in simulated time; a broken promise is told as a story',
-  )
+const planOf = (file: string): Plan => {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Plan;
+  } catch (thrown) {
+    throw new UsageError(`--plan ${file}: ${asError(thrown).message}`);
+  }
+};
+
+const simulation = command(
+  'npm run simulate --',
+  'Random plans of faults over the real tasks, in simulated time; a broken promise is told as a story.',
+  [
+    'npm run simulate',
+    'npm run simulate -- --minutes 10 --seed 1000 --json',
+    'npm run simulate -- --plan plan.json    # as a failure prints it',
+  ],
+)
   .option('--minutes <m>', 'for so long', positive, 1)
   .option(
     '--seed <s>',
@@ -103,24 +118,18 @@ const program = new Command('simulate')
     integer(0, 2 ** 31),
     1,
   )
-  .option('--plan <file>', 'run this one plan (JSON, as a failure prints it) and tell its story')
+  .option('--plan <file>', 'run this one plan (JSON) and tell its story')
   .option('--json', 'one line of JSON')
-  .action(async (options: Options) => {
-    if (options.plan !== undefined) {
-      const broken = await tell(JSON.parse(readFileSync(options.plan, 'utf8')) as Plan);
-      process.exitCode = broken.length === 0 ? 0 : 1;
-      return;
-    }
-    const result = await many(options);
-    process.stdout.write(
-      `${JSON.stringify(result, undefined, options.json === true ? undefined : 2)}\n`,
-    );
-    process.exitCode = 'broken' in result && result.broken !== null ? 1 : 0;
-  });
+  .exitOverride();
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  say(asError(error).message);
-  process.exitCode = 2;
-}
+const main = async (options: Options): Promise<number> => {
+  if (options.plan !== undefined)
+    return (await tell(planOf(options.plan))).length === 0 ? EXIT.ok : EXIT.failure;
+  const result = await many(options);
+  process.stdout.write(
+    `${JSON.stringify(result, undefined, options.json === true ? undefined : 2)}\n`,
+  );
+  return result.broken === null ? EXIT.ok : EXIT.failure;
+};
+
+await runProgram(simulation, () => main(simulation.opts<Options>()));

@@ -26,7 +26,7 @@ export const commandLine =
       variables,
       watched: false,
     };
-    const root = program(cli);
+    const root = await program(cli, args[0]);
     const quiet = (command: typeof root): void => {
       command.exitOverride().configureOutput({ writeErr: (text) => err.push(text) });
       command.commands.forEach(quiet);

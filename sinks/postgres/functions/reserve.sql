@@ -5,7 +5,10 @@
 -- An offer is a set of channels, each with the most that the message costs there; it is named by its number (0: none), once
 -- for all messages that it is made to. Where an account or tenant has quotas, what is held of them and the channels that
 -- are left are decided by hold_quotas(), with the budgets; where it has none, one look at `quotas` is all that it costs.
--- Locks: partitions, accounts by id, counters of quotas by quota and period.
+-- Nearly all batches are new messages of accounts that can pay for them all. Those are inserted first, and their accounts are
+-- locked only to be debited: many batches of one hot account work at the same time and queue for the debit alone. A batch that
+-- turns out to be anything else is undone and decided message by message, its accounts locked throughout.
+-- Locks: partitions; messages by id, accounts by id; or accounts by id, counters of quotas by quota and period.
 create or replace function reserve(
   p_tenants text[], p_lines text[], p_currencies text[],
   p_topics text[], p_partitions integer[], p_epochs bigint[],
@@ -31,13 +34,80 @@ declare
   v_refusals text[];
   v_cash bigint[];
   v_pv bigint[];
+  v_payable boolean[];
   -- By message; null: no quota is asked, and the budgets alone decide.
   v_holds quota_hold[];
+  v_quotas boolean;
+  v_count bigint;
 begin
   if not owns(p_topics, p_partitions, p_epochs) then
     return query select 0, 'not_the_owner', null::bigint, null::integer, null::text, null::integer, null::bigint, null::text[];
     return;
   end if;
+  v_quotas := exists (
+    select from quotas where tenant_id = any (p_tenants) and (cash_limit is not null or units_limit is not null)
+  );
+  if not v_quotas then
+    -- As it is now, without a lock: only whether it is worth trying.
+    select array_agg(a.account_id order by named.place), array_agg(
+      a.open and a.currency = named.currency and b.cash_available >= s.cash and b.pv_available >= s.units
+      order by named.place
+    ) as payable
+    into v_ids, v_payable
+    from unnest(p_tenants, p_lines, p_currencies) with ordinality
+      as named (tenant_id, business_line, currency, place)
+    left join accounts a using (tenant_id, business_line)
+    left join budgets b using (account_id)
+    left join (
+      select account, sum(cash)::bigint as cash, sum(units) as units
+      from unnest(p_accounts, p_cash, p_units) as q (account, cash, units)
+      group by account
+    ) s on s.account = named.place;
+    if true = all (v_payable) then
+      begin
+        insert into reservations (
+          day, tenant_id, message_id, generation, account_id, cash, units, cash_cap, units_cap, topic, partition,
+          record_offset, expires_at
+        )
+        select
+          day, p_tenants[account], message_id, generation, v_ids[account], cash, units, cash_cap, units_cap,
+          p_topics[source], p_partitions[source], at_offset, to_timestamp(expires / 1000)
+        from unnest(
+          p_accounts, p_sources, p_offsets, p_messages, p_generations, p_days, p_expires, p_cash, p_units, p_cash_caps,
+          p_units_caps
+        ) as q (
+          account, source, at_offset, message_id, generation, day, expires, cash, units, cash_cap, units_cap
+        )
+        -- In one order, so that two batches that hold the same messages never wait for each other.
+        order by message_id, generation, account
+        on conflict do nothing;
+        get diagnostics v_count = row_count;
+        if v_count < cardinality(p_messages) then
+          raise sqlstate 'MR001';
+        end if;
+        perform 1 from budgets where account_id = any (v_ids) order by account_id for update;
+        update budgets b
+        set cash_available = cash_available - s.cash, cash_pending = cash_pending + s.cash,
+          pv_available = pv_available - s.units, pv_pending = pv_pending + s.units
+        from (
+          select v_ids[account] as account_id, sum(cash)::bigint as cash, sum(units) as units
+          from unnest(p_accounts, p_cash, p_units) as q (account, cash, units)
+          group by 1
+        ) s
+        join accounts a using (account_id)
+        -- As it is under the lock.
+        where b.account_id = s.account_id and a.open and b.cash_available >= s.cash and b.pv_available >= s.units;
+        get diagnostics v_count = row_count;
+        if v_count < (select count(distinct id) from unnest(v_ids) as id) then
+          raise sqlstate 'MR001';
+        end if;
+        return;
+      exception when sqlstate 'MR001' then
+        null;
+      end;
+    end if;
+  end if;
+
   -- In id order, so that two batches never wait for each other. The next statement's snapshot is taken under the
   -- locks: it sees all that other batches reserved on these accounts.
   perform 1
@@ -62,9 +132,7 @@ begin
   left join accounts a using (tenant_id, business_line)
   left join budgets b using (account_id);
 
-  if exists (
-    select from quotas where tenant_id = any (p_tenants) and (cash_limit is not null or units_limit is not null)
-  ) then
+  if v_quotas then
     v_holds := hold_quotas(
       p_tenants, p_lines, v_refusals, v_cash, v_pv, p_offer_numbers, p_offer_channels, p_offer_cash,
       p_accounts, p_offers, p_messages, p_generations, p_days, p_cash, p_units

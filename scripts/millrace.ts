@@ -5,20 +5,17 @@ import { processCli } from './cli/cli.js';
 import { exitCodeOf } from './cli/exit.js';
 import { surroundings } from './cli/stack-env.js';
 
-const group = (name: string, description: string, ...commands: readonly Command[]): Command => {
-  const parent = new Command(name).description(description);
-  for (const one of commands) parent.addCommand(one);
-  return parent;
-};
-
 /** Makes one top-level command. Its module, and what that imports, is loaded only where it is asked for. */
 type Make = (cli: Cli) => Promise<Command>;
 
 /** A group of commands from their modules. */
 const grouped =
   (name: string, description: string, ...commands: readonly Make[]): Make =>
-  async (cli) =>
-    group(name, description, ...(await Promise.all(commands.map((make) => make(cli)))));
+  async (cli) => {
+    const parent = new Command(name).description(description);
+    for (const one of await Promise.all(commands.map((make) => make(cli)))) parent.addCommand(one);
+    return parent;
+  };
 
 /** All commands, by the first word of a command line. A new one: its file in commands/, a line here. */
 const COMMANDS: Readonly<Record<string, Make>> = {

@@ -1,5 +1,6 @@
 import type { Claim } from '../processors/send/claim.js';
 import type { Codec } from '../schemas/record.js';
+import { changelogKeyParts } from './runtime/chain.js';
 import { PackedStore } from './runtime/packed-store.js';
 import { readRange } from './runtime/range-reader.js';
 import { partitionId } from './runtime/raw-record.js';
@@ -43,10 +44,10 @@ export const claimedMessages = async ({
   for await (const batch of readRange({ settings, groupId, topics, to: 'high' }))
     for (const { at, key, value } of batch) {
       const codec = codecs.get(at.topic);
-      const text = key?.toString('utf8') ?? '';
-      const end = text.indexOf('|');
-      if (codec === undefined || end < 0) continue;
-      const name = `${partitionId(at)} ${text.slice(0, end)}`;
+      const parts = changelogKeyParts(key?.toString('utf8') ?? '');
+      if (codec === undefined || parts === null) continue;
+      const [source, own] = parts;
+      const name = `${partitionId(at)} ${source}`;
       let known = stores.get(name);
       if (known === undefined) {
         const store = new PackedStore<Claim>();
@@ -54,7 +55,7 @@ export const claimedMessages = async ({
         known = { store, restoring: store.restoring(codec as Codec<unknown>) };
         stores.set(name, known);
       }
-      known.restoring.take(text.slice(end + 1), value);
+      known.restoring.take(own, value);
     }
   const claimed = new Set<string>();
   for (const { store, restoring } of stores.values()) {

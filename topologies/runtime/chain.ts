@@ -411,6 +411,12 @@ export const changelogKey = (sourceTopic: string, key: string): string => `${sou
 export const storeKey = (sourceTopic: string, key: string): string | null =>
   key.startsWith(`${sourceTopic}|`) ? key.slice(sourceTopic.length + 1) : null;
 
+/** The source topic and the store's key; null where the key is none of ours. */
+export const changelogKeyParts = (key: string): readonly [string, string] | null => {
+  const end = key.indexOf('|');
+  return end < 0 ? null : [key.slice(0, end), key.slice(end + 1)];
+};
+
 /** Input topic name to the contract's name, for one stage. */
 export const inputsOf = (definition: AnyStage): ReadonlyMap<string, string> =>
   new Map(

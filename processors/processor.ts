@@ -63,8 +63,13 @@ export interface View<C extends Contract> {
   readonly now: EpochMs;
   /** The source partition whose state this is. */
   readonly partition?: number;
+  readonly source?: Partition;
   readonly state: { readonly [K in keyof C['state']]: StoreOf<C['state'][K]> };
   readonly tables: { readonly [K in keyof C['tables']]: GlobalTable<C['tables'][K]> };
+}
+
+export interface GatherView<C extends Contract> extends Pick<View<C>, 'now' | 'tables'> {
+  readonly stateOf: (record: Incoming<C['from']>) => View<C>['state'];
 }
 
 /** A state change; null deletes. `key` is the store's, not the record's. To an id set: one more id. */
@@ -91,14 +96,15 @@ export interface Processor<C extends Contract> {
   readonly name: string;
   /**
    * A fact a record, in order; at most one call per dependency per batch. null asks nothing. What is asked may
-   * depend on configuration and time (worst-case cost, is it expired), hence the view; it never sees state.
+   * depend on configuration and time (worst-case cost, is it expired), hence the view; and on what its partition may do
+   * without asking (leases), hence its state, as earlier transactions left it.
    */
   readonly gather: If<
     C['fact'],
     (
       batch: readonly Incoming<C['from']>[],
       ports: C['ports'],
-      view: Pick<View<C>, 'now' | 'tables'>,
+      view: GatherView<C>,
     ) => Promise<readonly C['fact'][]>,
     null
   >;

@@ -72,6 +72,11 @@ export const tenantSchema = z.strictObject({
         /** Granted once, when first applied. */
         initialCash: money,
         initialUnits: z.int().nonnegative(),
+        /**
+         * leased (the default): partitions spend of it by leases, and ask the ledger only for those; direct: the ledger is
+         * asked about each batch of messages. Always direct where the tenant has quotas, and where little is left.
+         */
+        reserve: z.enum(['direct', 'leased']).optional(),
         quotas: z.array(quotaSchema).optional(),
       }),
     )

@@ -22,6 +22,8 @@ const VERDICTS = {
   provider_unavailable: 'retry',
   // another worker owns the record's partition, or says so: whose it is, its group tells
   ownership_lost: 'retry',
+  // leases are on their way back to an account that has too little: seconds
+  leases_recalled: 'retry',
   // the installation's fault: a person must act
   config_invalid: 'stop',
   schema_incompatible: 'stop',

@@ -1,4 +1,4 @@
-import { budgetReserve } from '../processors/budget-reserve/budget-reserve.js';
+import { leasedReserve } from '../processors/budget-reserve/leased-reserve.js';
 import { dedupe } from '../processors/dedupe/dedupe.js';
 import type { RecipientHash } from '../processors/recipient-hash.js';
 import { route } from '../processors/route/route.js';
@@ -14,8 +14,8 @@ export interface DeliveryOptions {
 
 /** Decides and pays: dedupe, budget-reserve and route are one task and one transaction. */
 export const intake = (lane: Lane, topics: TypedTopics, options: DeliveryOptions) => {
-  const { ingest, deduped, reserved, routed, parked, seen } = topics.lane(lane);
-  const { refused, levels, config } = topics;
+  const { ingest, deduped, reserved, routed, parked, seen, leases, again } = topics.lane(lane);
+  const { refused, levels, config, accounts } = topics;
   return topology(`intake.${lane}`, [
     [
       stage(dedupe(options), {
@@ -24,10 +24,11 @@ export const intake = (lane: Lane, topics: TypedTopics, options: DeliveryOptions
         state: { seen },
         tables: { config },
       }),
-      stage(budgetReserve(options), {
+      stage(leasedReserve(options), {
         from: { deduped },
-        to: { reserved, refused },
-        tables: { config },
+        to: { reserved, refused, diverted: again.deduped },
+        state: { leases },
+        tables: { config, accounts },
       }),
       stage(route(options), {
         from: { reserved },

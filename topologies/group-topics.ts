@@ -1,3 +1,4 @@
+import { LANES } from '../schemas/generated/records.js';
 import type { TaskDescription } from './describe.js';
 import type { WorkerGroup } from './main.js';
 import type { TopicNames } from './topic-names.js';
@@ -19,7 +20,7 @@ export const groupOfTopology = (topology: string): WorkerGroup => {
 const sinkReads = (group: WorkerGroup, names: TopicNames): readonly string[] => {
   switch (group) {
     case 'settle':
-      return [names.feedback, names.refused];
+      return [names.feedback, names.refused, ...LANES.map((lane) => names.reserved(lane))];
     case 'windows':
       return [names.windows, names.breakerLevels];
     case 'intake':

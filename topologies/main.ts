@@ -23,6 +23,7 @@ import { postgresQuotas } from '../sinks/postgres/quotas.js';
 import { postgresRecharges } from '../sinks/postgres/recharges.js';
 import { postgresReservations } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
+import { postgresLeases } from '../sinks/postgres/leases.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
 import { ProviderGates } from '../sinks/providers/dispatch.js';
 import { receiptFormats } from '../sinks/providers/index.js';
@@ -232,25 +233,35 @@ const assemble = async (
       redis.disconnect();
       return Promise.resolve();
     });
+    let redisIsWhole = true;
     const firstSeen = redisFirstSeen({
       redis,
       topicPrefix: prefix,
       onDegraded: (error, undeduped) => {
+        redisIsWhole = false;
         health.degraded('redis', error.message);
         metrics.undeduped.inc(undeduped);
       },
       onEmpty: (since) => {
+        redisIsWhole = false;
         health.degraded(
           'redis',
           `empty since ${new Date(since).toISOString()}: run millrace rebuild redis`,
         );
       },
       onRecovered: () => {
+        redisIsWhole = true;
         health.recovered('redis');
       },
     });
-    const reservations = postgresReservations(database, partitionOwnership(database));
-    const ports = { firstSeen: payersFirst(firstSeen, reservations), reservations };
+    const ownership = partitionOwnership(database);
+    const reservations = postgresReservations(database, ownership);
+    const ports = {
+      firstSeen: payersFirst(firstSeen, reservations),
+      reservations,
+      // Without Redis only the ledger tells a duplicate on another partition, message by message.
+      leases: { ...postgresLeases(database, ownership), usable: () => redisIsWhole },
+    };
     await refuseRefusal(redis);
     const nothingAccepted = await patiently(() =>
       reader.allEmpty(
@@ -325,7 +336,11 @@ const assemble = async (
     // One for both: they ask about the same records.
     const ownership = partitionOwnership(database);
     const ports = {
-      passes: postgresPasses(database, groupOf(prefix, 'attempts'), ownership),
+      passes: postgresPasses(
+        database,
+        [groupOf(prefix, 'attempts'), groupOf(prefix, 'settle')],
+        ownership,
+      ),
       reservations: postgresReservations(database, ownership),
       // Keys are freed by the coordinates of the ingest record that took them; these come from again.*.
       firstSeen: { release: () => Promise.resolve() },
@@ -355,6 +370,7 @@ const assemble = async (
             const answer = await settlements.apply(slices.map(postingSlice));
             return answer.kind === 'lost' ? answer.lost : [];
           },
+          caughtUp: (partitions, at) => settlements.caughtUp(partitions, at),
         },
         SINK,
       )

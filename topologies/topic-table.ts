@@ -164,6 +164,7 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
         config: { 'segment.ms': String(HOUR_MS) },
       }),
     ),
+    ...LANES.map((lane) => internal(names.internal.leases(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.schedule(lane), COMPACT)),

@@ -1,4 +1,5 @@
 import type { ScopeState } from '../processors/breaker/scope.js';
+import type { LeaseState } from '../processors/budget-reserve/leases.js';
 import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import type { Entry } from '../processors/release/schedule.js';
 import { claimCodec } from '../processors/send/claim-codec.js';
@@ -31,6 +32,14 @@ export interface TopicsOptions {
 }
 
 /** The topics of the wiring, typed. Names and settings are in topic-table.ts; here is what travels on them. */
+/** A value that is not looked at: the record's headers say all that is asked of it. */
+const unread: Codec<Settled> = {
+  encode: () => {
+    throw new PipelineError('unencodable', 'these records are only read');
+  },
+  decode: () => null,
+};
+
 export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: TopicsOptions) => {
   const names = topicNames(prefix);
   const topic = <N extends RecordName>(record: N, name: string): Topic<RecordTypes[N]> => ({
@@ -87,6 +96,11 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         codec: idBatchCodec(),
         spanMs: DEDUPE_SPAN_MS,
       } satisfies IdLog,
+      /** What the partition may spend of accounts without asking. */
+      leases: {
+        name: names.internal.leases(of),
+        codec: internalJson<LeaseState>(FORMATS.leases),
+      } satisfies Topic<LeaseState>,
       /** again.*: what comes back in, as the stage's own input. */
       again: {
         request: topic('MessageRequest', names.again('dedupe', of)),
@@ -180,7 +194,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
       codec: waitingCodec(unknownCodec),
     } satisfies Topic<Waiting>,
     resend: resend(),
-    /** feedback and refused as settle reads them: the few fields that mean money. */
+    /** feedback, refused and reserved as settle reads them: the few fields that mean money; of reserved the header. */
     settled: [
       {
         name: names.feedback,
@@ -194,6 +208,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         name: names.refused,
         codec: codecs.project('MessageRefused', names.refused, SETTLED_REFUSAL) as Codec<Settled>,
       },
+      ...LANES.map((of) => ({ name: names.reserved(of), codec: unread })),
     ] satisfies Topic<Settled>[],
   };
 };

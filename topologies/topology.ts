@@ -51,7 +51,11 @@ export interface AnyProcessor {
   readonly name: string;
   readonly gather:
     | null
-    | ((batch: readonly AnyRecord[], ports: object, view: AnyView) => Promise<readonly unknown[]>);
+    | ((
+        batch: readonly AnyRecord[],
+        ports: object,
+        view: AnyGatherView,
+      ) => Promise<readonly unknown[]>);
   readonly takeOver?: (partitions: readonly Partition[], ports: object) => Promise<void>;
   readonly decide: (record: AnyRecord, fact: unknown, view: AnyView) => AnyDecision;
   readonly tick?: (view: AnyView) => AnyDecision;
@@ -75,10 +79,15 @@ export type AnyRecord = KafkaRecord<unknown> & { readonly from: string };
 
 export interface AnyView {
   readonly now: EpochMs;
-  /** Of the state at hand; gather has none. */
+  /** Of the state at hand. */
   readonly partition?: number;
+  readonly source?: Partition;
   readonly state: Readonly<Record<string, StateStore<unknown> | IdSet>>;
   readonly tables: Readonly<Record<string, GlobalTable<unknown>>>;
+}
+
+export interface AnyGatherView extends Pick<AnyView, 'now' | 'tables'> {
+  readonly stateOf: (record: AnyRecord) => AnyView['state'];
 }
 
 export interface AnyDecision {

@@ -146,10 +146,10 @@ const run = async (
     },
   };
   const one = record('deduped', deduped(change));
-  const [fact] = await stage.gather([one], ports, { now: NOW, tables });
+  const [fact] = await stage.gather([one], ports, { now: NOW, tables, stateOf: () => ({}) });
   if (fact === undefined) throw new Error('a fact a record');
   const decided = stage.decide(one, fact, { ...view, tables });
-  await stage.committed?.([decided], ports);
+  await stage.committed([decided], ports);
   const [emitted] = decided.emit ?? [];
   if (emitted === undefined) throw new Error('one output');
   return { emitted, asked, released };
@@ -294,7 +294,7 @@ describe('budget-reserve', () => {
 
   describe('a defect of ours', () => {
     const one = record('deduped', deduped());
-    const told = (fact: ReserveFact | null) => stage.failed?.(one, new Error('x'), view, fact).emit;
+    const told = (fact: ReserveFact | null) => stage.failed(one, new Error('x'), view, fact).emit;
     const refusal = (kind: string) => [
       { to: 'refused', value: { reason: 'internal', settlement: { kind } } },
     ];
@@ -332,11 +332,11 @@ describe('budget-reserve', () => {
           },
         };
         const firstSeen = { release: () => Promise.resolve() };
-        const fact = await stage.gatherFailed?.(one, { reservations, firstSeen });
+        const fact = await stage.gatherFailed(one, { reservations, firstSeen });
         expect(payers).toMatchObject([
           { messageId: request().messageId, generation: 0, at: one.at },
         ]);
-        expect(told(fact ?? null)).toMatchObject(refusal(kind));
+        expect(told(fact)).toMatchObject(refusal(kind));
       },
     );
   });

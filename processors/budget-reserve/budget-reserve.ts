@@ -13,6 +13,7 @@ import type { Payer } from '../dedupe/own-reservations.js';
 import { holders } from '../dedupe/own-reservations.js';
 import { expiryOf } from '../expiry.js';
 import type { Contract, Decision, Incoming, Processor } from '../processor.js';
+import { PipelineError } from '../../schemas/error.js';
 import type { RecipientHash } from '../recipient-hash.js';
 import type { Refusal } from '../refusal.js';
 import { NO_SETTLEMENT, VOID_WHATEVER, refused } from '../refusal.js';
@@ -42,7 +43,7 @@ export interface BudgetReserve extends Contract {
 
 type Deduped = Incoming<BudgetReserve['from']>;
 
-const tariffOf = (config: ConfigTable): Tariff => ({
+export const tariffOf = (config: ConfigTable): Tariff => ({
   tenants: tenantsOf(config),
   templates: templatesOf(config),
   channels: channelsOf(config),
@@ -104,100 +105,111 @@ const stillPaidFor = (
 /** Reserves the most each message can cost, in cash and in PV together or neither. */
 export const budgetReserve = ({
   recipientHash,
+  recalled = 'waited_for',
 }: {
   readonly recipientHash: RecipientHash;
-}): Processor<BudgetReserve> => ({
-  name: 'budget-reserve',
+  /** What leases of an account hold may be enough: its records wait for it, or whoever decides is told. */
+  readonly recalled?: 'waited_for' | 'told';
+}) =>
+  ({
+    name: 'budget-reserve',
 
-  async gather(batch, { reservations }, { tables }) {
-    const tariff = tariffOf(tables.config);
-    const pricings = batch.map(({ value }) => worstCase(value.request, tariff));
-    const requests = batch.flatMap((record, index) => {
-      const pricing = pricings[index];
-      return pricing?.kind === 'priced' ? [asked(record, pricing)] : [];
-    });
-    const decisions = requests.length === 0 ? [] : await reservations.reserve(requests);
-    // Priced and paid for before its transaction was aborted, and priced no more since the configuration changed.
-    const unpriced = batch.filter((_, index) => pricings[index]?.kind === 'refused');
-    const paid = await holders(reservations, unpriced, payerOf);
-    let next = 0;
-    return batch.map((record, index): ReserveFact => {
-      const pricing = pricings[index];
-      if (pricing === undefined) return defect();
-      if (pricing.kind === 'refused')
-        return paid.has(record)
-          ? { kind: 'refused', refusal: { ...pricing.refusal, settlement: VOID_WHATEVER } }
-          : pricing;
-      return factOf(record, pricing, decisions[next++] ?? defect(), tariff);
-    });
-  },
-
-  takeOver: (partitions, { reservations }) => reservations.takeOver(partitions),
-
-  decide({ value: deduped, at }, fact, { now }): Decision<BudgetReserve> {
-    const { request, generation, key } = deduped;
-    const refuse = (refusal: Refusal): Decision<BudgetReserve> => {
-      const value = refused({ request, generation, at }, refusal, recipientHash, now);
-      return { emit: [{ to: 'refused', key, value }], forget: value.retryable };
-    };
-    if (fact.kind === 'refused') return refuse(fact.refusal);
-    const { decision, worst, candidates } = fact;
-    if (decision.kind !== 'reserved') return refuse(refusalOf(decision, request.messageId, worst));
-    const { cashMicros, units } = decision;
-    const { currency } = worst;
-    if (candidates.length === 0)
-      return refuse({
-        reason: 'no_channel',
-        field: 'channels',
-        detail: 'since it was reserved, its channels left the configuration or rose in price',
-        settlement: { kind: 'void', cashMicros, units, currency, leaseId: null },
+    async gather(batch, { reservations }, { tables }) {
+      const tariff = tariffOf(tables.config);
+      const pricings = batch.map(({ value }) => worstCase(value.request, tariff));
+      const requests = batch.flatMap((record, index) => {
+        const pricing = pricings[index];
+        return pricing?.kind === 'priced' ? [asked(record, pricing)] : [];
       });
-    return {
-      emit: [
-        {
-          to: 'reserved',
-          key,
-          value: {
-            deduped,
-            cashMicros,
-            units,
-            currency,
-            leaseId: null,
-            candidates,
-            reservedAt: now,
+      const decisions = requests.length === 0 ? [] : await reservations.reserve(requests);
+      if (recalled === 'waited_for' && decisions.some(({ kind }) => kind === 'recalling'))
+        throw new PipelineError(
+          'leases_recalled',
+          'an account has too little, but leases hold some of it: waiting until they are returned',
+        );
+      // Priced and paid for before its transaction was aborted, and priced no more since the configuration changed.
+      const unpriced = batch.filter((_, index) => pricings[index]?.kind === 'refused');
+      const paid = await holders(reservations, unpriced, payerOf);
+      let next = 0;
+      return batch.map((record, index): ReserveFact => {
+        const pricing = pricings[index];
+        if (pricing === undefined) return defect();
+        if (pricing.kind === 'refused')
+          return paid.has(record)
+            ? { kind: 'refused', refusal: { ...pricing.refusal, settlement: VOID_WHATEVER } }
+            : pricing;
+        return factOf(record, pricing, decisions[next++] ?? defect(), tariff);
+      });
+    },
+
+    takeOver: (partitions, { reservations }) => reservations.takeOver(partitions),
+
+    decide({ value: deduped, at }, fact, { now }): Decision<BudgetReserve> {
+      const { request, generation, key } = deduped;
+      const refuse = (refusal: Refusal): Decision<BudgetReserve> => {
+        const value = refused({ request, generation, at }, refusal, recipientHash, now);
+        return { emit: [{ to: 'refused', key, value }], forget: value.retryable };
+      };
+      if (fact.kind === 'refused') return refuse(fact.refusal);
+      const { decision, worst, candidates } = fact;
+      if (decision.kind === 'recalling') throw new Error('waited for, or told');
+      if (decision.kind !== 'reserved')
+        return refuse(refusalOf(decision, request.messageId, worst));
+      const { cashMicros, units } = decision;
+      const { currency } = worst;
+      if (candidates.length === 0)
+        return refuse({
+          reason: 'no_channel',
+          field: 'channels',
+          detail: 'since it was reserved, its channels left the configuration or rose in price',
+          settlement: { kind: 'void', cashMicros, units, currency, leaseId: null },
+        });
+      return {
+        emit: [
+          {
+            to: 'reserved',
+            key,
+            value: {
+              deduped,
+              cashMicros,
+              units,
+              currency,
+              leaseId: null,
+              candidates,
+              reservedAt: now,
+            },
           },
-        },
-      ],
-    };
-  },
+        ],
+      };
+    },
 
-  /** The ledger may have been asked before something threw, now or before an abort. */
-  async gatherFailed(record, { reservations }) {
-    const holds = (await holders(reservations, [record], payerOf)).has(record);
-    return { kind: 'refused', refusal: defectRefusal(holds ? VOID_WHATEVER : NO_SETTLEMENT) };
-  },
+    /** The ledger may have been asked before something threw, now or before an abort. */
+    async gatherFailed(record, { reservations }) {
+      const holds = (await holders(reservations, [record], payerOf)).has(record);
+      return { kind: 'refused', refusal: defectRefusal(holds ? VOID_WHATEVER : NO_SETTLEMENT) };
+    },
 
-  failed({ value: { request, generation, key }, at }, _error, { now }, fact) {
-    const refusal = defectRefusal(fact === null ? NO_SETTLEMENT : ownMoney(fact));
-    return {
-      emit: [
-        {
-          to: 'refused',
-          key,
-          value: refused({ request, generation, at }, refusal, recipientHash, now),
-        },
-      ],
-    };
-  },
+    failed({ value: { request, generation, key }, at }, _error, { now }, fact) {
+      const refusal = defectRefusal(fact === null ? NO_SETTLEMENT : ownMoney(fact));
+      return {
+        emit: [
+          {
+            to: 'refused',
+            key,
+            value: refused({ request, generation, at }, refusal, recipientHash, now),
+          },
+        ],
+      };
+    },
 
-  committed: (decisions, { firstSeen }) =>
-    freeKeys(
-      decisions.flatMap(({ emit = [] }) =>
-        emit.flatMap((one) => (one.to === 'refused' ? [one.value] : [])),
+    committed: (decisions, { firstSeen }) =>
+      freeKeys(
+        decisions.flatMap(({ emit = [] }) =>
+          emit.flatMap((one) => (one.to === 'refused' ? [one.value] : [])),
+        ),
+        firstSeen,
       ),
-      firstSeen,
-    ),
-});
+  }) satisfies Processor<BudgetReserve>;
 
 const defectRefusal = (settlement: Settlement): Refusal => ({
   reason: 'internal',
@@ -220,7 +232,7 @@ const defect = (): never => {
 };
 
 const refusalOf = (
-  decision: Exclude<ReservationDecision, { kind: 'reserved' }>,
+  decision: Exclude<ReservationDecision, { kind: 'reserved' } | { kind: 'recalling' }>,
   messageId: MessageDeduped['request']['messageId'],
   { cashMicros, units, currency }: WorstCase,
 ): Refusal => {

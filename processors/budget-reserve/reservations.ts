@@ -58,7 +58,9 @@ export type ReservationDecision =
         | 'quota'
         /** createdAt's day is no longer attached. */
         | 'too_old';
-    };
+    }
+  /** Too little, but leases hold some, and were told to return it: to be asked again. */
+  | { readonly kind: 'recalling' };
 
 /**
  * The ledger in direct mode: Postgres, one call a batch, a row a message. A message is known by tenant, messageId,

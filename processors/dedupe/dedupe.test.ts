@@ -62,7 +62,11 @@ const run = async (
   ids: Set<string> = new Set<string>(),
   reservations = nobodyPaid,
 ) => {
-  const facts = await stage.gather(batch, { firstSeen, reservations }, view);
+  const facts = await stage.gather(
+    batch,
+    { firstSeen, reservations },
+    { ...view, stateOf: () => view.state },
+  );
   return batch.flatMap((one, index) => {
     const fact = facts[index];
     if (fact === undefined) throw new Error('a fact a record');
@@ -265,7 +269,11 @@ describe('dedupe', () => {
     expect(await went([own('x.ingest.acme.p1')])).toEqual(['deduped']);
     const prefixed = dedupe({ recipientHash: recipientHash('s'), topicPrefix: 'ingest.' });
     const one = own('ingest.ingest.p1');
-    const [fact] = await prefixed.gather([one], { ...memory(), reservations: nobodyPaid }, view);
+    const [fact] = await prefixed.gather(
+      [one],
+      { ...memory(), reservations: nobodyPaid },
+      { ...view, stateOf: () => view.state },
+    );
     expect(fact?.kind).toBe('seen');
   });
 

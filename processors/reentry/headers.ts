@@ -17,9 +17,12 @@ export const REENTRY_HEADERS = {
 /** Run of what comes back by itself once its time has come. */
 export const RELEASE_RUN = 'release';
 
+/** Run of what is asked about again because its account recalls its leases. */
+export const DIVERT_RUN = 'divert';
+
 /** Why a record comes back, from where, and as what. */
 export interface Reentry {
-  /** Names the operator's run, or `release`. */
+  /** Names the operator's run, or `release`, or `divert`. */
   readonly runId: string;
   /** When the run began: milliseconds since the epoch. The message index must have passed it. */
   readonly startedAt: EpochMs;

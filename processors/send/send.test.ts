@@ -125,7 +125,8 @@ test('gather asks for each claimable record with the breaker’s present factor'
   };
   const levels = new Map([['channel/sms/first', level({ rateFactor: 0.25 })]]);
   const batch = [record(routed()), record(routed({ expiresAt: NOW }))];
-  const facts = await stage.gather(batch, { providers }, view({ levels }));
+  const seen = view({ levels });
+  const facts = await stage.gather(batch, { providers }, { ...seen, stateOf: () => seen.state });
   expect(facts).toHaveLength(2);
   expect(asked).toMatchObject([{ channel: 'sms', lane: 'p1', rateFactor: 0.25 }, null]);
 });

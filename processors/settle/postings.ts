@@ -1,5 +1,6 @@
 import type { DeliveryFeedback, MessageRefused } from '../../schemas/generated/records.js';
 import type { PartitionSlice } from '../../schemas/record.js';
+import { spendIdOf, spendIn } from '../budget-reserve/spend.js';
 import type { Posting, PostingSlice } from './settlements.js';
 
 const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation'] as const;
@@ -7,8 +8,9 @@ const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation
 export const SETTLED_FEEDBACK = [...SETTLED, 'channel'] as const;
 export const SETTLED_REFUSAL = [...SETTLED, 'retryable'] as const;
 
-/** What settle reads. */
+/** What settle reads; null: of `reserved`, whose header says all. */
 export type Settled =
+  | null
   | Pick<DeliveryFeedback, (typeof SETTLED_FEEDBACK)[number]>
   | Pick<MessageRefused, (typeof SETTLED_REFUSAL)[number]>;
 
@@ -16,10 +18,9 @@ export type Settled =
  * What an event means for its reservation; null: nothing. The event decided it (send with the provider's answer in
  * hand, everything later in the receipts stage); here it is only read.
  */
-export const postingOf = (event: Settled): Posting | null => {
+export const postingOf = (event: NonNullable<Settled>): Posting | null => {
   const { settlement, messageId, tenantId, createdAt, generation } = event;
-  // A lease's postings go to its account by sums, not to a row; leased mode is not built yet.
-  if (settlement.kind === 'none' || settlement.leaseId !== null) return null;
+  if (settlement.kind === 'none') return null;
   // Money is reserved only after dedupe has seen all three; refusals without them come from before.
   if (messageId === null || tenantId === null || createdAt === null) return null;
   return {
@@ -32,10 +33,11 @@ export const postingOf = (event: Settled): Posting | null => {
     units: settlement.units,
     renewable: settlement.kind === 'void' && 'retryable' in event && event.retryable,
     ...(settlement.kind === 'post' && 'channel' in event && { channel: event.channel }),
+    ...(settlement.leaseId !== null && { spend: spendIdOf(settlement.leaseId) }),
   };
 };
 
-/** A partition's slice as the ledger takes it: its postings in order, and the offsets they move. */
+/** A partition's slice as the ledger takes it: its postings and spends in order, and the offsets they move. */
 export const postingSlice = ({
   topic,
   partition,
@@ -47,5 +49,7 @@ export const postingSlice = ({
   partition,
   start,
   next,
-  postings: records.flatMap(({ value }) => postingOf(value) ?? []),
+  postings: records.flatMap(({ value }) => (value === null ? [] : (postingOf(value) ?? []))),
+  spends: records.flatMap(({ value, headers }) => (value === null ? (spendIn(headers) ?? []) : [])),
+  passed: records.length === 0 ? null : Math.max(...records.map(({ timestamp }) => timestamp)),
 });

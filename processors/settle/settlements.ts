@@ -1,4 +1,5 @@
 import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
+import type { Spend, SpendId } from '../budget-reserve/spend.js';
 
 /** One resolution of one reservation. */
 export interface Posting {
@@ -15,6 +16,8 @@ export interface Posting {
   readonly renewable: boolean;
   /** post only: the channel that was used. Its quotas are used, those of the other candidates are released. */
   readonly channel?: string;
+  /** The spend of a lease that it resolves; absent: the message was reserved directly. */
+  readonly spend?: SpendId;
 }
 
 /** The postings of one partition's slice. Without postings it only moves the offset. */
@@ -26,6 +29,10 @@ export interface PostingSlice {
   /** The next offset once applied. */
   readonly next: number;
   readonly postings: readonly Posting[];
+  /** Of leases: booked as their messages' reservations, before the postings. */
+  readonly spends?: readonly Spend[];
+  /** All that this partition held before is among what was applied, with these; null: not known. */
+  readonly passed?: EpochMs | null;
 }
 
 export interface TopicPartition {
@@ -39,7 +46,7 @@ export interface OffsetQuestion extends TopicPartition {
   readonly beginning: number;
 }
 
-/** What postings came to. All but `applied` changed nothing. */
+/** What postings came to. All but `applied` and `early` changed nothing. */
 export const POSTING_OUTCOMES = [
   'applied',
   /** Resolved before: the first resolution stands. */
@@ -48,10 +55,24 @@ export const POSTING_OUTCOMES = [
   'already_reversed',
   /** reverse of what was never posted. */
   'not_posted',
+  /** Given back by its expiry before. */
+  'expired',
   /** No such reservation. */
   'unmatched',
+  /** Of a spend that is not booked yet: applied with it. */
+  'early',
 ] as const;
 export type PostingOutcome = (typeof POSTING_OUTCOMES)[number];
+
+/** What spends came to. */
+export const SPEND_OUTCOMES = [
+  'spent',
+  /** Its message holds another reservation still, whose refusal is not settled yet. */
+  'waiting',
+  /** Its message was paid for before; the money went back to its account. */
+  'given_back',
+] as const;
+export type SpendOutcome = (typeof SPEND_OUTCOMES)[number];
 
 /** lost: another owner moved these partitions' offsets. Then nothing at all was applied: drop them, try the rest. */
 export type SliceAnswer =
@@ -62,7 +83,7 @@ export type SettleAnswer =
   | Extract<SliceAnswer, { kind: 'lost' }>
   | {
       readonly kind: 'applied';
-      readonly outcomes: Readonly<Record<PostingOutcome, number>>;
+      readonly outcomes: Readonly<Record<PostingOutcome | SpendOutcome, number>>;
       /** Posts above their reservation, booked at the reservation (part of `applied`): a defect upstream. */
       readonly clamped: number;
     };

@@ -33,6 +33,9 @@ const total = (
     { granted: 0n, available: 0n, pending: 0n, posted: 0n },
   );
 
+const sumOf = (pending: readonly { readonly cashMicros: bigint }[]): bigint =>
+  pending.reduce((all, one) => all + one.cashMicros, 0n);
+
 /**
  * Judges a run that has come to rest: sets of ids from the independent reader, the ledger against the events, the
  * provider's own log, the windows as InfluxDB has them.
@@ -48,7 +51,12 @@ export const verify = async (
   let accounts = await ledger.balances();
   await untilTrue(LEDGER_MS, async () => {
     accounts = await ledger.balances();
-    return bookings.disagreements(accounts).length === 0;
+    // Leases go back within seconds of the last message.
+    const held = sumOf(await pendingReservations(database));
+    return (
+      bookings.disagreements(accounts).length === 0 &&
+      held === total(accounts, (account) => account.cash).pending
+    );
   });
   let windows: readonly StoredWindow[] = [];
   await untilTrue(WINDOWS_MS, async () => {
@@ -68,7 +76,7 @@ export const verify = async (
   const unexplained = pending.filter(
     ({ message }) => accounting.feedback.get(message)?.state !== 'held',
   );
-  const pendingCash = pending.reduce((all, one) => all + one.cashMicros, 0n);
+  const pendingCash = sumOf(pending);
   const problems = [
     ...(states.unseen > 0 ? [`${states.unseen} messages ended nowhere`] : []),
     ...(states.inFlight > 0 ? [`${states.inFlight} messages are still under way`] : []),

@@ -24,6 +24,10 @@ interface Row extends CountersRow {
   readonly business_line: string;
   readonly currency: string;
   readonly open: boolean;
+  readonly recalling: boolean;
+  /** Available, and what leases have not spent. */
+  readonly cash_left: bigint;
+  readonly pv_left: bigint;
   readonly cash_recharged_to: bigint | null;
   readonly pv_recharged_to: bigint | null;
   readonly recharged_text: string | null;
@@ -50,11 +54,11 @@ const recordOf = (row: Row): AccountLevel => ({
   cash: cashOf(row),
   pv: pvOf(row),
   share: smallest(
-    shareOf(row.cash_available, row.cash_recharged_to),
-    shareOf(row.pv_available, row.pv_recharged_to),
+    shareOf(row.cash_left, row.cash_recharged_to),
+    shareOf(row.pv_left, row.pv_recharged_to),
   ),
   open: row.open,
-  recalling: false,
+  recalling: row.recalling,
   at: row.at.getTime(),
 });
 
@@ -81,6 +85,7 @@ export const postgresAccountLevels = (database: Database) => ({
       numberArray(accounts.map(({ accountId }) => accountId)),
       numberArray(accounts.map(({ level }) => level)),
       plainArray(accounts.map(({ record }) => String(record.open))),
+      plainArray(accounts.map(({ record }) => String(record.recalling))),
       textArray(accounts.map(({ rechargedAt }) => rechargedAt)),
       numberArray(accounts.map(({ version }) => version)),
     ]);

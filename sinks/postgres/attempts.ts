@@ -2,9 +2,8 @@ import type { EpochMs } from '../../schemas/brand.js';
 import type { DeliveryFeedback } from '../../schemas/generated/records.js';
 import type { KafkaRecord, PartitionSlice } from '../../schemas/record.js';
 import { jsonText, numberArray, plainArray, textArray } from './array-literal.js';
-import { loadOffsets, partitionsAt, sliceParameters } from './offsets.js';
+import { caughtUp, loadOffsets, partitionsAt, passed, sliceParameters } from './offsets.js';
 import type { Database } from './pool.js';
-import { sqlQuery } from './sql-files.js';
 
 interface Partition {
   readonly topic: string;
@@ -162,24 +161,10 @@ export const postgresAttempts = (database: Database, consumer: string) => ({
         };
   },
 
-  /**
-   * The reader has stored all that these partitions held at `at` (our clock). Without it an idle partition would
-   * hold `passed` back for ever, and with it every receipt of an unknown attempt.
-   */
-  async caughtUp(partitions: readonly Partition[], at: EpochMs): Promise<void> {
-    await database.query(sqlQuery('offsets-caught-up'), [
-      consumer,
-      textArray(partitions.map(({ topic }) => topic)),
-      `{${partitions.map(({ partition }) => partition).join(',')}}`,
-      new Date(at).toISOString(),
-    ]);
-  },
+  /** The reader has stored all that these partitions held at `at` (our clock): receipts of unknown attempts wait for it. */
+  caughtUp: (partitions: readonly Partition[], at: EpochMs) =>
+    caughtUp(database, consumer, partitions, at),
 
   /** All feedback before this time is stored, on every partition; null: not known yet. */
-  async passed(): Promise<EpochMs | null> {
-    const [row] = await database.query<{ passed: number | null }>(sqlQuery('attempts-passed'), [
-      consumer,
-    ]);
-    return row?.passed ?? null;
-  },
+  passed: () => passed(database, [consumer]),
 });

@@ -119,7 +119,7 @@ test('a worker does all its work: it takes partitions over, reserves, settles, s
   ).toMatchObject([{ kind: 'unknown_attempt' }]);
   const back = { attempt: 1, at, origin: at, releaseNo: 0, runId: 'a run', startedAt: 0 };
   expect(
-    await postgresPasses(worker, 'attempts', ownership).admit([
+    await postgresPasses(worker, ['attempts'], ownership).admit([
       { ...message, stage: 'budget-reserve', ...back },
     ]),
   ).toMatchObject([{ kind: 'reserved' }]);

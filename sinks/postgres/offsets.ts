@@ -1,3 +1,4 @@
+import type { EpochMs } from '../../schemas/brand.js';
 import { numberArray, textArray } from './array-literal.js';
 import type { Database } from './pool.js';
 import { sqlQuery } from './sql-files.js';
@@ -47,3 +48,32 @@ export const partitionsAt = (
     const slice = slices[place - 1];
     return slice === undefined ? [] : [{ topic: slice.topic, partition: slice.partition }];
   });
+
+/**
+ * The consumer has stored all that these partitions held at `at` (our clock). Without it an idle partition would hold
+ * `passed` back for ever.
+ */
+export const caughtUp = async (
+  database: Database,
+  consumer: string,
+  partitions: readonly Partition[],
+  at: EpochMs,
+): Promise<void> => {
+  await database.query(sqlQuery('offsets-caught-up'), [
+    consumer,
+    textArray(partitions.map(({ topic }) => topic)),
+    numberArray(partitions.map(({ partition }) => partition)),
+    new Date(at).toISOString(),
+  ]);
+};
+
+/** What all of these consumers have stored on every partition: all records before this time; null: not known yet. */
+export const passed = async (
+  database: Database,
+  consumers: readonly string[],
+): Promise<EpochMs | null> => {
+  const [row] = await database.query<{ passed: number | null }>(sqlQuery('offsets-passed'), [
+    textArray(consumers),
+  ]);
+  return row?.passed ?? null;
+};

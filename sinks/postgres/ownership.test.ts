@@ -161,13 +161,13 @@ describe('rule 18: only the owner of a partition writes for its records', () => 
     await expect(postgresReceiptLog(database, 'a', before).decide([report])).rejects.toMatchObject(
       lost,
     );
-    await expect(postgresPasses(database, 'a', before).admit([released])).rejects.toMatchObject(
+    await expect(postgresPasses(database, ['a'], before).admit([released])).rejects.toMatchObject(
       lost,
     );
     expect(await postgresReceiptLog(database, 'a', after).decide([report])).toMatchObject([
       { kind: 'unknown_attempt' },
     ]);
-    expect(await postgresPasses(database, 'a', after).admit([released])).toEqual([
+    expect(await postgresPasses(database, ['a'], after).admit([released])).toEqual([
       { kind: 'pass' },
     ]);
   });

@@ -35,7 +35,7 @@ beforeEach(async () => {
   await ownership.takeOver(
     [0, 1].map((partition) => ({ topic: 'again.budget-reserve.p1', partition })),
   );
-  passes = postgresPasses(database, consumer, ownership);
+  passes = postgresPasses(database, [consumer], ownership);
   await attempts.loadOffsets([{ ...feedback, beginning: 0 }]);
   await attempts.caughtUp([feedback], NOON);
 });

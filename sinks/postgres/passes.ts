@@ -1,8 +1,8 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { Coordinates } from '../../schemas/record.js';
 import { numberArray, plainArray, textArray } from './array-literal.js';
-import { postgresAttempts } from './attempts.js';
 import { dayOf } from './days.js';
+import { passed } from './offsets.js';
 import { type PartitionOwnership, stillOwned } from './partition-ownership.js';
 import type { Database } from './pool.js';
 
@@ -58,29 +58,28 @@ const parameters = (batch: readonly Request[]): readonly string[] => [
 
 /**
  * Who may come back in: one call of admit_passes() a batch.
- * @param attemptsConsumer the consumer name that postgresAttempts has: the message index that is waited for
+ * @param indexConsumers the consumer names that postgresAttempts and postgresSettlements have: the message index that is
+ * waited for is what they store
  */
 export const postgresPasses = (
   database: Database,
-  attemptsConsumer: string,
+  indexConsumers: readonly string[],
   ownership: PartitionOwnership,
 ) => {
-  const attempts = postgresAttempts(database, attemptsConsumer);
-
   /** What was parked before was never past anything: only replays and redrives wait for the index. */
   const early = async (batch: readonly Request[]): Promise<readonly boolean[]> => {
     const latest = Math.max(
       ...batch.map(({ releaseNo, startedAt }) => (releaseNo > 0 ? -Infinity : startedAt)),
     );
     if (latest === -Infinity) return batch.map(() => false);
-    const isBehind = (passed: EpochMs | null): boolean => passed === null || passed < latest;
-    let passed = await attempts.passed();
-    if (isBehind(passed)) {
+    const isBehind = (time: EpochMs | null): boolean => time === null || time < latest;
+    let known = await passed(database, indexConsumers);
+    if (isBehind(known)) {
       await new Promise((resolve) => setTimeout(resolve, EARLY_PAUSE_MS));
-      passed = await attempts.passed();
+      known = await passed(database, indexConsumers);
     }
     return batch.map(
-      ({ releaseNo, startedAt }) => releaseNo === 0 && (passed === null || passed < startedAt),
+      ({ releaseNo, startedAt }) => releaseNo === 0 && (known === null || known < startedAt),
     );
   };
 

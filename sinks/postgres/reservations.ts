@@ -31,7 +31,13 @@ interface Request {
 }
 
 type Refused =
-  'unknown_account' | 'account_closed' | 'currency' | 'budget_cash' | 'budget_pv' | 'quota';
+  | 'unknown_account'
+  | 'account_closed'
+  | 'currency'
+  | 'budget_cash'
+  | 'budget_pv'
+  | 'quota'
+  | 'recalling';
 
 type Decision =
   | {
@@ -163,6 +169,7 @@ const decisionOf = (row: Row): Decision => {
     case 'budget_cash':
     case 'budget_pv':
     case 'quota':
+    case 'recalling':
       return { kind: row.outcome };
   }
 };

@@ -138,8 +138,10 @@ export class ChainRun {
   async run(inputs: readonly { readonly input: Input; readonly shard: Shard }[]): Promise<void> {
     const { stages } = this.options;
     const waiting = new Map<ChainStage, Passage[]>();
+    const shards = new Map<PartitionId, Shard>();
     for (const { input, shard } of inputs) {
       this.touched.add(shard);
+      shards.set(shard.id, shard);
       const stage = stages.find((one) => one.inputs.has(input.raw.at.topic));
       const from = stage?.inputs.get(input.raw.at.topic);
       if (stage === undefined || from === undefined) {
@@ -172,7 +174,12 @@ export class ChainRun {
                 gather: processor.gather,
                 gatherFailed: processor.gatherFailed,
                 ports: stage.ports,
-                view: { now, state: {}, tables: stage.tables },
+                view: {
+                  now,
+                  tables: stage.tables,
+                  stateOf: (record) =>
+                    shards.get(partitionId(record.at))?.stores.get(stage.name) ?? {},
+                },
               },
               batch.map(({ record }) => record),
             );
@@ -359,6 +366,7 @@ export class ChainRun {
       view = {
         now,
         partition: shard.partition,
+        source: { topic: shard.topic, partition: shard.partition },
         state: shard.stores.get(stage.name) ?? {},
         tables: stage.tables,
       };

@@ -14,7 +14,7 @@ const recordsOf = (count: number): AnyRecord[] =>
     headers: {},
     size: 1,
   }));
-const GIVEN = { ports: {}, view: { now: 0, state: {}, tables: {} } };
+const GIVEN = { ports: {}, view: { now: 0, tables: {}, stateOf: () => ({}) } };
 
 /** A dependency that refuses a whole set for one row, and counts how often it was asked. */
 const refusing = (poison: ReadonlySet<number>, error = new PipelineError('row_refused', 'row')) => {

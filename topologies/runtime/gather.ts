@@ -1,5 +1,5 @@
 import { asError, PipelineError } from '../../schemas/error.js';
-import type { AnyProcessor, AnyRecord, AnyView } from '../topology.js';
+import type { AnyGatherView, AnyProcessor, AnyRecord } from '../topology.js';
 
 /** What gathering came to for one record. */
 export type Gathered =
@@ -12,7 +12,7 @@ export interface Gathering {
   readonly gather: NonNullable<AnyProcessor['gather']>;
   readonly gatherFailed?: AnyProcessor['gatherFailed'];
   readonly ports: object;
-  readonly view: AnyView;
+  readonly view: AnyGatherView;
 }
 
 /** A record alone is asked about so often before it is given up. */

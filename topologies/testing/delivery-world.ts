@@ -18,6 +18,7 @@ import { typedTopics } from '../topics.js';
 import { ManualClock } from './clock.js';
 import { TestDriver } from './driver.js';
 import { TEST_CONFIG, configRecords, requestOf } from './fixtures.js';
+import { NO_LEASES } from './no-leases.js';
 import { MemoryLedger } from './memory-ledger.js';
 import type { MemoryLog } from './memory-log.js';
 import { MemoryPasses, memoryParked } from './memory-again.js';
@@ -85,6 +86,7 @@ export const deliveryWorld = async (options: WorldOptions = {}) => {
       ports: {
         firstSeen,
         reservations: ledger,
+        leases: NO_LEASES,
         providers,
         receiptLog,
         inquiries,

@@ -67,7 +67,7 @@ export class MemoryLedger implements Reservations, OwnReservations {
   /** As settle does with what lies on feedback and refused. */
   settle(events: readonly Settled[]): void {
     for (const event of events) {
-      const posting = postingOf(event);
+      const posting = event === null ? null : postingOf(event);
       if (posting !== null) this.apply(posting);
     }
   }

@@ -1,4 +1,5 @@
 import { describe, expectTypeOf, test } from 'vitest';
+import type { Leases } from '../../processors/budget-reserve/leases.js';
 import type { Reservations } from '../../processors/budget-reserve/reservations.js';
 import { dedupe } from '../../processors/dedupe/dedupe.js';
 import type { FirstSeen } from '../../processors/dedupe/first-seen.js';
@@ -288,29 +289,35 @@ describe('a topology asks for the ports of all its stages', () => {
   const run = <Ports extends object>(_topology: Topology<Ports>, _ports: Ports): void => undefined;
   const firstSeen = {} as FirstSeen;
   const reservations = {} as Reservations;
+  const leases = {} as Leases;
   const providers = {} as Providers;
   const taking = {} as ReturnType<typeof intake>;
   const giving = {} as ReturnType<typeof sending>;
 
   test('intake needs first-seen and the ledger, sending the providers', () => {
-    run(taking, { firstSeen, reservations });
+    run(taking, { firstSeen, reservations, leases });
     run(giving, { providers });
   });
 
   test('a missing or wrong port does not compile', () => {
     // @ts-expect-error the ledger is missing
-    run(taking, { firstSeen });
+    run(taking, { firstSeen, leases });
+    // @ts-expect-error its leases are missing
+    run(taking, { firstSeen, reservations });
     // @ts-expect-error first-seen is no ledger
-    run(taking, { firstSeen, reservations: firstSeen });
+    run(taking, { firstSeen, reservations: firstSeen, leases });
     // @ts-expect-error what only releases keys cannot claim them
-    run(taking, { firstSeen: {} as KeyRelease, reservations });
+    run(taking, { firstSeen: {} as KeyRelease, reservations, leases });
     // @ts-expect-error the providers are missing
-    run(giving, { firstSeen, reservations });
+    run(giving, { firstSeen, reservations, leases });
   });
 
   test('the driver takes several topologies with all their ports together, and no fewer', () => {
-    use(() => new TestDriver([taking, giving], { ports: { firstSeen, reservations, providers } }));
+    use(
+      () =>
+        new TestDriver([taking, giving], { ports: { firstSeen, reservations, leases, providers } }),
+    );
     // @ts-expect-error the providers are missing
-    use(() => new TestDriver([taking, giving], { ports: { firstSeen, reservations } }));
+    use(() => new TestDriver([taking, giving], { ports: { firstSeen, reservations, leases } }));
   });
 });

@@ -33,13 +33,22 @@ begin
   from unnest(p_tenants, p_messages, p_generations, p_attempts, p_providers, p_provider_ids) with ordinality
     as q (tenant_id, message_id, generation, attempt, provider, provider_id, place)
   left join lateral (
-    select a.tenant_id, a.message_id, a.generation, a.attempt from attempts a
-    where a.tenant_id = q.tenant_id and a.message_id = q.message_id and a.generation = q.generation
-      and a.attempt = q.attempt
-    union all
-    (select a.tenant_id, a.message_id, a.generation, a.attempt from attempts a
-    where q.message_id is null and a.provider = q.provider and a.provider_message_id = q.provider_id
-    order by a.attempted_at desc limit 1)
+    select * from (
+      select a.tenant_id, a.message_id, a.generation, a.attempt, a.created_at, a.lease_id from attempts a
+      where a.tenant_id = q.tenant_id and a.message_id = q.message_id and a.generation = q.generation
+        and a.attempt = q.attempt
+      union all
+      (select a.tenant_id, a.message_id, a.generation, a.attempt, a.created_at, a.lease_id from attempts a
+      where q.message_id is null and a.provider = q.provider and a.provider_message_id = q.provider_id
+      order by a.attempted_at desc limit 1)
+    ) a
+    -- What was paid of a lease is known once settle() has booked it: until then its attempt is not, either.
+    where a.lease_id is null or exists (
+      select from reservations r
+      where r.day = (a.created_at at time zone 'UTC')::date and r.tenant_id = a.tenant_id
+        and r.message_id = a.message_id and r.generation = a.generation
+        and r.lease_id || '.' || r.spend_no = a.lease_id
+    )
   ) f on true;
 
   -- One after the other, in the order of store_attempts(): what another call decides meanwhile is seen below.

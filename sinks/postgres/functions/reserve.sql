@@ -8,6 +8,8 @@
 -- Nearly all batches are new messages of accounts that can pay for them all. Those are inserted first, and their accounts are
 -- locked only to be debited: many batches of one hot account work at the same time and queue for the debit alone. A batch that
 -- turns out to be anything else is undone and decided message by message, its accounts locked throughout.
+-- Too little, while leases of the account are open: 'recalling'. Their owners are told to return what they hold, and the
+-- message is asked about again. Unspent includes what settle() has not booked yet.
 -- Locks: partitions; messages by id, accounts by id; or accounts by id, counters of quotas by quota and period.
 create or replace function reserve(
   p_tenants text[], p_lines text[], p_currencies text[],
@@ -35,6 +37,9 @@ declare
   v_cash bigint[];
   v_pv bigint[];
   v_payable boolean[];
+  -- By account: what leases have not spent.
+  v_leased_cash bigint[];
+  v_leased_pv bigint[];
   -- By message; null: no quota is asked, and the budgets alone decide.
   v_holds quota_hold[];
   v_quotas boolean;
@@ -125,12 +130,19 @@ begin
       when a.currency <> named.currency then 'currency'
     end order by named.place),
     array_agg(b.cash_available order by named.place),
-    array_agg(b.pv_available order by named.place)
-  into v_ids, v_refusals, v_cash, v_pv
+    array_agg(b.pv_available order by named.place),
+    array_agg(l.cash order by named.place),
+    array_agg(l.units order by named.place)
+  into v_ids, v_refusals, v_cash, v_pv, v_leased_cash, v_leased_pv
   from unnest(p_tenants, p_lines, p_currencies) with ordinality
     as named (tenant_id, business_line, currency, place)
   left join accounts a using (tenant_id, business_line)
-  left join budgets b using (account_id);
+  left join budgets b using (account_id)
+  left join lateral (
+    select coalesce(sum(cash_granted - cash_spent - cash_returned), 0)::bigint as cash,
+      coalesce(sum(units_granted - units_spent - units_returned), 0)::bigint as units
+    from leases where leases.account_id = a.account_id
+  ) l on true;
 
   if v_quotas then
     v_holds := hold_quotas(
@@ -204,7 +216,7 @@ begin
       topic = p_topics[t.source], partition = p_partitions[t.source], record_offset = t.at_offset,
       reserved_at = now(), resolved_at = null, expires_at = to_timestamp(t.expires / 1000), expired = false,
       channels = (v_holds[t.place]).channels, quotas = (v_holds[t.place]).quotas,
-      quota_cash = (v_holds[t.place]).quota_cash, channel = null
+      quota_cash = (v_holds[t.place]).quota_cash, channel = null, lease_id = null, spend_no = null
     from taken t
     where t.stored_day is not null and r.day = t.stored_day and r.tenant_id = p_tenants[t.account]
       and r.message_id = t.message_id and r.generation = t.generation
@@ -243,29 +255,49 @@ begin
       group by q.quota_id, 2
     ) s
     where c.quota_id = s.quota_id and c.starts = s.starts
+  ),
+  answers as (
+    -- A record that is read again finds its own decision; another one is told who was first.
+    select
+      a.place::integer as place, a.account,
+      case
+        when a.record_offset = a.at_offset and a.partition = p_partitions[a.source]
+          and a.topic = p_topics[a.source] then 'reserved'
+        when a.stored_account = a.account_id and a.stored_cash_cap is not distinct from a.cash_cap
+          and a.stored_units_cap is not distinct from a.units_cap then 'duplicate'
+        else 'idempotency_conflict'
+      end as outcome,
+      a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset, a.stored_channels
+    from asked a where not a.fresh
+    union all
+    select a.place::integer, a.account, coalesce(v_refusals[a.account], (v_holds[a.place]).refusal), null, null, null, null, null, null
+    from asked a where a.fresh and (v_refusals[a.account] is not null or (v_holds[a.place]).refusal is not null)
+    union all
+    select t.place::integer, t.account, 'reserved', t.cash, t.units, null, null, null, (v_holds[t.place]).channels
+    from taken t where v_holds is not null and (v_holds[t.place]).narrowed
+    union all
+    select
+      g.place::integer, g.account,
+      case when (g.spent).cash + g.cash > v_cash[g.account] then 'budget_cash' else 'budget_pv' end,
+      null, null, null, null, null, null
+    from greedy g where not (g.spent).taken
+  ),
+  recalled as (
+    update accounts a
+    set recalling_at = now()
+    from (
+      select distinct v_ids[account] as account_id from answers
+      where (outcome = 'budget_cash' and v_leased_cash[account] > 0) or (outcome = 'budget_pv' and v_leased_pv[account] > 0)
+    ) short
+    where a.account_id = short.account_id and (a.recalling_at is null or a.recalling_at < now() - interval '2 seconds')
   )
-  -- A record that is read again finds its own decision; another one is told who was first.
   select
-    a.place::integer,
+    place,
     case
-      when a.record_offset = a.at_offset and a.partition = p_partitions[a.source]
-        and a.topic = p_topics[a.source] then 'reserved'
-      when a.stored_account = a.account_id and a.stored_cash_cap is not distinct from a.cash_cap
-        and a.stored_units_cap is not distinct from a.units_cap then 'duplicate'
-      else 'idempotency_conflict'
+      when (outcome = 'budget_cash' and v_leased_cash[account] > 0) or (outcome = 'budget_pv' and v_leased_pv[account] > 0)
+        then 'recalling'
+      else outcome
     end,
-    a.stored_cash, a.stored_units, a.topic, a.partition, a.record_offset, a.stored_channels
-  from asked a where not a.fresh
-  union all
-  select a.place::integer, coalesce(v_refusals[a.account], (v_holds[a.place]).refusal), null, null, null, null, null, null
-  from asked a where a.fresh and (v_refusals[a.account] is not null or (v_holds[a.place]).refusal is not null)
-  union all
-  select t.place::integer, 'reserved', t.cash, t.units, null, null, null, (v_holds[t.place]).channels
-  from taken t where v_holds is not null and (v_holds[t.place]).narrowed
-  union all
-  select
-    g.place::integer,
-    case when (g.spent).cash + g.cash > v_cash[g.account] then 'budget_cash' else 'budget_pv' end,
-    null, null, null, null, null, null
-  from greedy g where not (g.spent).taken;
+    stored_cash, stored_units, topic, partition, record_offset, stored_channels
+  from answers;
 end $$;

@@ -1,134 +1,122 @@
--- Resolves reservations and moves the consumer's offsets, together or not at all. Where a slice does not begin at its
--- stored offset nothing is done and kind is 'lost', amount the slice's place (from 1). Else kind is an outcome and
--- amount how many postings came to it; 'clamped' counts posts above their reservation, booked at the reservation.
--- Postings of one message come in rounds from 1, so that each round touches a row once.
--- What a message holds of quotas is released by its resolution; of a post it is used on the channel that was used (p_channels).
+-- Books spends of leases, resolves reservations and moves the consumer's offsets, together or not at all. Where a slice
+-- does not begin at its stored offset nothing is done and kind is 'lost', amount the slice's place (from 1). Else kind is
+-- an outcome of book_spends() or resolve_reservations() and amount how many came to it.
+-- Spends come from `reserved`, postings from `feedback` and `refused`: each may be read first, and whichever comes second
+-- applies both. p_passed: what is stored with a slice, as store_attempts() has it.
+-- Locks: offsets; leases by id, but only where spends or postings of unbooked spends are among the batch; rows; accounts.
 create or replace function settle(
-  p_consumer text, p_topics text[], p_partitions integer[], p_starts bigint[], p_nexts bigint[],
+  p_consumer text, p_topics text[], p_partitions integer[], p_starts bigint[], p_nexts bigint[], p_passed timestamptz[],
   p_kinds text[], p_days date[], p_tenants text[], p_messages uuid[], p_generations integer[],
   p_cash bigint[], p_units integer[], p_renewable boolean[], p_rounds integer[],
-  p_channels text[]
+  p_channels text[], p_leases integer[], p_spends bigint[],
+  p_spent_leases integer[], p_spent_numbers bigint[], p_spent_days date[], p_spent_tenants text[],
+  p_spent_messages uuid[], p_spent_generations integer[], p_spent_cash bigint[], p_spent_units integer[],
+  p_spent_cash_caps bigint[], p_spent_units_caps integer[],
+  p_spent_topics text[], p_spent_partitions integer[], p_spent_offsets bigint[],
+  -- Milliseconds since the epoch: when the message may be sent no more.
+  p_spent_expires float8[]
 ) returns table (kind text, amount bigint) language plpgsql
--- A young table looks small: planned by its statistics, each batch would scan it whole until the next analyze.
--- Rows are always few and looked up by key.
+-- As in resolve_reservations().
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-  v_accounts integer[];
-  -- Per account: out of pending, into (out of) posted. What is left goes back to available.
-  v_cash_pending bigint[];
-  v_cash_posted bigint[];
-  v_pv_pending bigint[];
-  v_pv_posted bigint[];
-  v_applied bigint;
-  v_clamped bigint;
-  v_unresolved integer[];
-  v_moves quota_move[];
-  v_round_moves quota_move[];
+  v_leases integer[];
+  v_unknown integer;
+  v_released waiting_spends[];
 begin
   return query
   select 'lost', place::bigint
-  from move_offsets(p_consumer, p_topics, p_partitions, p_starts, p_nexts, array_fill(null::timestamptz, array[cardinality(p_topics)])) as place;
-  if found or cardinality(p_kinds) = 0 then
+  from move_offsets(p_consumer, p_topics, p_partitions, p_starts, p_nexts, p_passed) as place;
+  if found then
     return;
   end if;
 
-  for v_round in 1 .. (select max(round) from unnest(p_rounds) as rounds (round)) loop
-    with asked as materialized (
-      select q.* from unnest(
-        p_kinds, p_days, p_tenants, p_messages, p_generations, p_cash, p_units, p_renewable, p_rounds, p_channels
-      ) with ordinality as q (
-        posting, day, tenant_id, message_id, generation, cash, units, renewable, round, channel, place
+  if cardinality(p_spent_leases) > 0 or exists (select from unnest(p_leases) as l (lease_id) where lease_id is not null) then
+    -- Whoever books a spend and whoever finds it unbooked take turns: else both might miss the other's row.
+    select array_agg(distinct lease_id) into v_leases
+    from (
+      select lease_id from unnest(p_spent_leases) as s (lease_id)
+      union all
+      select q.lease_id
+      from unnest(p_leases, p_spends, p_days, p_tenants, p_messages, p_generations)
+        as q (lease_id, spend_no, day, tenant_id, message_id, generation)
+      where q.lease_id is not null and not exists (
+        select from reservations r
+        where r.day = q.day and r.tenant_id = q.tenant_id and r.message_id = q.message_id
+          and r.generation = q.generation and r.lease_id = q.lease_id and r.spend_no = q.spend_no
       )
-      where q.round = v_round
-    ),
-    resolved as materialized (
-      update reservations r
-      set
-        state = (case a.posting when 'post' then 'posted' when 'void' then 'voided' else 'reversed' end)::reservation_state,
-        posted_cash = case a.posting when 'post' then least(a.cash, r.cash) else r.posted_cash end,
-        posted_units = case a.posting when 'post' then least(a.units, r.units) else r.posted_units end,
-        reversed_cash = case a.posting when 'reverse' then least(a.cash, r.posted_cash) else 0 end,
-        reversed_units = case a.posting when 'reverse' then least(a.units, r.posted_units) else 0 end,
-        renewable = a.renewable,
-        channel = case when a.posting = 'post' and r.quotas is not null then a.channel else r.channel end,
-        resolved_at = now()
-      from asked a
-      where r.day = a.day and r.tenant_id = a.tenant_id and r.message_id = a.message_id
-        and r.generation = a.generation
-        and r.state = (case a.posting when 'reverse' then 'posted' else 'pending' end)::reservation_state
-      returning
-        a.place, r.account_id, r.day, r.quotas, r.quota_cash, r.channel, a.posting <> 'reverse' as releases,
-        case a.posting when 'reverse' then 0 else r.cash end as cash_pending,
-        case a.posting when 'reverse' then 0 else r.units end as pv_pending,
-        case a.posting when 'reverse' then -r.reversed_cash else r.posted_cash end as cash_posted,
-        case a.posting when 'reverse' then -r.reversed_units else r.posted_units end as pv_posted,
-        a.posting = 'post' and (a.cash > r.cash or a.units > r.units) as clamped
-    ),
-    sums as (
-      select account_id, sum(cash_pending)::bigint as cash_pending, sum(cash_posted)::bigint as cash_posted,
-        sum(pv_pending) as pv_pending, sum(pv_posted) as pv_posted, count(*) as applied,
-        count(*) filter (where clamped) as clamped
-      from resolved group by account_id
-    ),
-    moves as (
-      select q.quota_id, quota_starts(q.period, r.day) as starts,
-        -sum(case when r.releases then r.messages * h.cash else 0 end)::bigint as cash_held,
-        sum(case when q.channel = r.channel then r.cash_posted else 0 end)::bigint as cash_used,
-        -sum(r.pv_pending)::bigint as units_held,
-        sum(case when q.channel = r.channel then r.pv_posted else 0 end)::bigint as units_used
+    ) named;
+    perform 1 from leases where lease_id = any (v_leases) order by lease_id for update;
+    select u.lease_id into v_unknown
+    from unnest(v_leases) as u (lease_id) left join leases l using (lease_id)
+    where l.lease_id is null limit 1;
+    if found then
+      raise exception 'lease % is not in this ledger: the ledger is older than `reserved`', v_unknown
+        using errcode = 'integrity_constraint_violation';
+    end if;
+
+    if cardinality(p_spent_leases) > 0 then
+      update leases l
+      set cash_spent = l.cash_spent + s.cash, units_spent = l.units_spent + s.units
       from (
-        select day, quotas, quota_cash, channel, releases, count(*) as messages, sum(cash_posted) as cash_posted,
-          sum(pv_pending) as pv_pending, sum(pv_posted) as pv_posted
-        from resolved
-        where quotas is not null
-        group by day, quotas, quota_cash, channel, releases
-      ) r
-      cross join unnest(r.quotas, r.quota_cash) as h (quota_id, cash)
-      join quotas q using (quota_id)
-      group by q.quota_id, 2
-    )
-    select array_agg(account_id), array_agg(cash_pending), array_agg(cash_posted), array_agg(pv_pending),
-      array_agg(pv_posted), coalesce(sum(applied), 0), coalesce(sum(clamped), 0),
-      (select array_agg(place) from (select place from asked except select place from resolved) u),
-      (select array_agg(row(quota_id, starts, cash_held, cash_used, units_held, units_used)::quota_move) from moves)
-    into v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted, v_applied, v_clamped, v_unresolved,
-      v_round_moves
-    from sums;
-    v_moves := v_moves || v_round_moves;
-
-    -- In id order, so that two batches never wait for each other; last, so that a hot account is held briefly.
-    perform 1 from budgets where account_id = any (v_accounts) order by account_id for update;
-    update budgets b
-    set cash_pending = b.cash_pending - s.cash_pending,
-      cash_posted = b.cash_posted + s.cash_posted,
-      cash_available = b.cash_available + s.cash_pending - s.cash_posted,
-      pv_pending = b.pv_pending - s.pv_pending,
-      pv_posted = b.pv_posted + s.pv_posted,
-      pv_available = b.pv_available + s.pv_pending - s.pv_posted
-    from unnest(v_accounts, v_cash_pending, v_cash_posted, v_pv_pending, v_pv_posted)
-      as s (account_id, cash_pending, cash_posted, pv_pending, pv_posted)
-    where b.account_id = s.account_id;
-
-    return query values ('applied', v_applied), ('clamped', v_clamped);
-    return query
-    select
-      case
-        when r.state is null then 'unmatched'
-        when r.state = 'pending' then 'not_posted'
-        when r.expired then 'expired'
-        else 'already_' || r.state
-      end,
-      count(*)
-    from unnest(v_unresolved) as u (place)
-    left join reservations r
-      on r.day = p_days[u.place] and r.tenant_id = p_tenants[u.place] and r.message_id = p_messages[u.place]
-      and r.generation = p_generations[u.place]
-    group by 1;
-  end loop;
-  -- After the accounts of all rounds.
-  if v_moves is not null then
-    perform move_quotas(v_moves);
+        select lease_id, sum(cash)::bigint as cash, sum(units)::bigint as units
+        from unnest(p_spent_leases, p_spent_cash, p_spent_units) as spent (lease_id, cash, units)
+        group by lease_id
+      ) s
+      where l.lease_id = s.lease_id;
+      return query
+      select b.kind, b.amount
+      from book_spends(
+        p_spent_leases, p_spent_numbers, p_spent_days, p_spent_tenants, p_spent_messages, p_spent_generations,
+        p_spent_cash, p_spent_units, p_spent_cash_caps, p_spent_units_caps, p_spent_topics, p_spent_partitions,
+        p_spent_offsets, array(select to_timestamp(ms / 1000) from unnest(p_spent_expires) with ordinality as e (ms, place) order by place)
+      ) as b;
+      return query select * from resolve_waiting(p_spent_leases, p_spent_numbers);
+    end if;
   end if;
+
+  if cardinality(p_kinds) > 0 then
+    return query
+    select * from resolve_reservations(
+      p_kinds, p_days, p_tenants, p_messages, p_generations, p_cash, p_units, p_renewable, p_rounds, p_channels,
+      p_leases, p_spends
+    );
+  end if;
+
+  -- Spends whose message is free now, each with its own early postings: another may wait behind it.
+  while exists (select from waiting_spends) loop
+    with released as (
+      delete from waiting_spends w
+      using reservations r
+      where r.day = w.day and r.tenant_id = w.tenant_id and r.message_id = w.message_id and r.generation = w.generation
+        and r.state <> 'pending'
+      returning w.*
+    )
+    select array_agg(released::waiting_spends) into v_released from released;
+    exit when v_released is null;
+    return query
+    select b.kind, b.amount
+    from (
+      select array_agg(lease_id order by lease_id, spend_no) as lease_id, array_agg(spend_no order by lease_id, spend_no) as spend_no,
+        array_agg(day order by lease_id, spend_no) as day, array_agg(tenant_id order by lease_id, spend_no) as tenant_id,
+        array_agg(message_id order by lease_id, spend_no) as message_id,
+        array_agg(generation order by lease_id, spend_no) as generation,
+        array_agg(cash order by lease_id, spend_no) as cash, array_agg(units order by lease_id, spend_no) as units,
+        array_agg(cash_cap order by lease_id, spend_no) as cash_cap,
+        array_agg(units_cap order by lease_id, spend_no) as units_cap,
+        array_agg(topic order by lease_id, spend_no) as topic, array_agg(partition order by lease_id, spend_no) as partition,
+        array_agg(record_offset order by lease_id, spend_no) as record_offset,
+        array_agg(expires_at order by lease_id, spend_no) as expires_at
+      from unnest(v_released)
+    ) w
+    cross join lateral book_spends(
+      w.lease_id, w.spend_no, w.day, w.tenant_id, w.message_id, w.generation, w.cash, w.units, w.cash_cap, w.units_cap,
+      w.topic, w.partition, w.record_offset, w.expires_at
+    ) as b;
+    return query
+    select * from resolve_waiting(
+      array(select lease_id from unnest(v_released)), array(select spend_no from unnest(v_released))
+    );
+  end loop;
 end $$;

@@ -1,4 +1,5 @@
--- Counters against the rows that they sum up, of all days: attached reservations, detached days, the journal.
+-- Counters against the rows that they sum up, of all days: attached reservations, detached days, the journal; and
+-- what leases have not spent.
 insert into found_breaks (
   class, break_id, account_id, tenant_id, business_line, cash, units, currency, detail, correction
 )
@@ -13,6 +14,11 @@ with summed as (
     from reservations group by account_id
     union all
     select account_id, 0, sum(cash), 0, sum(units) from detached_days group by account_id
+    union all
+    select account_id, sum(cash_granted - cash_spent - cash_returned), 0, sum(units_granted - units_spent - units_returned), 0
+    from leases group by account_id
+    union all
+    select account_id, sum(cash), 0, sum(units), 0 from waiting_spends group by account_id
   ) parts
   group by account_id
 ),

@@ -27,6 +27,7 @@ import { brokenPromises } from './promises.js';
 import { Stores } from './stores.js';
 import { TIMED_OUT } from './transactions.js';
 import { SimulatedProcess, VirtualTime } from './virtual-time.js';
+import { NO_LEASES } from '../no-leases.js';
 import { SimulatedWorker, mayStopFor, reasonOf } from './worker.js';
 
 const START = Date.UTC(2026, 0, 5, 9);
@@ -365,6 +366,7 @@ export class Simulation {
         ports: {
           firstSeen: this.stores.firstSeen(host),
           reservations: this.stores.reservations(host),
+          leases: NO_LEASES,
           receiptLog: this.stores.receiptLog(host),
           providers: {
             admit: (requests: readonly unknown[]) => requests.map(() => ({ waitMs: 0 })),

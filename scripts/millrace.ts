@@ -60,6 +60,7 @@ const COMMANDS: Readonly<Record<string, Make>> = {
     async (cli) => (await import('./commands/budget-history.js')).budgetHistory(cli),
     async (cli) => (await import('./commands/budget-burn.js')).budgetBurn(cli),
     async (cli) => (await import('./commands/budget-detach.js')).budgetDetach(cli),
+    async (cli) => (await import('./commands/budget-leases.js')).budgetLeases(cli),
     async (cli) => (await import('./commands/budget-quota.js')).budgetQuota(cli),
   ),
   audit: grouped(

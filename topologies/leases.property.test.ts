@@ -181,6 +181,29 @@ test('while Postgres is away what leases hold is spent, and no more', async () =
   expect(world.reserved).toHaveLength(4);
 });
 
+test('a return that Postgres does not answer is said again, and meanwhile no other lease is given up for want of messages', async () => {
+  const plenty = { cash: 10_000_000n, units: 10_000n };
+  const world = await open({ promo: plenty, small: plenty });
+  world.offer(0, 'promo', 0);
+  await world.work(0, 1, 'commit');
+  world.postgresIsAway = true;
+  world.now += 11_000;
+  world.offer(0, 'small', 1);
+  await world.work(0, 1, 'commit');
+  expect(world.leaseOf(0, 'promo')).toMatchObject({ cashMicros: 0n, returning: {} });
+  world.now += 11_000;
+  await world.work(0, 0, 'commit');
+  expect(world.leaseOf(0, 'small')).toMatchObject({ cashMicros: 3n * PRICE, returning: null });
+  world.postgresIsAway = false;
+  for (let round = 0; round < 4; round += 1) {
+    world.now += 6_000;
+    await world.work(0, 0, 'commit');
+  }
+  for (const line of ['promo', 'small'])
+    expect(world.leaseOf(0, line)).toMatchObject({ cashMicros: 0n, returning: null });
+  expect((await balances(world)).get('promo')?.cash.pending).toBe(PRICE);
+});
+
 interface Step {
   readonly partition: number;
   readonly line: 'promo' | 'small';
@@ -239,7 +262,7 @@ test('whatever is killed, lost, read late or sent again: conservation is exact, 
             world.resolve(one, 'void');
             break;
           case 'refuse':
-            world.resolve(one, 'void', true);
+            world.resolve(one, 'void', { renewable: true });
             world.offerAgain(partition, one.message);
             break;
           case 'post and reverse':

@@ -91,6 +91,8 @@ export interface RunOptions {
 const MAX_IN_FLIGHT = 8_000;
 /** Blocks of parked records that a releaser reads again at once; beyond, it schedules nothing new. */
 const RELEASES_IN_FLIGHT = 64;
+/** Leases that go back, one an account and partition; intake goes on meanwhile. */
+const RETURNS_IN_FLIGHT = 100_000;
 const SINK_BATCH = 2_000;
 /** Connections and servers of a worker that has left its groups. */
 const CLOSE_WITHIN_MS = 5_000;
@@ -274,7 +276,7 @@ const assemble = async (
     for (const lane of lanes) {
       worker.add(intake(lane, topics, delivery), ports, {
         ...paceOf(lane),
-        maxInFlight: 1,
+        maxInFlight: RETURNS_IN_FLIGHT,
       });
     }
   }

@@ -9,8 +9,8 @@ create table leases (
   account_id integer not null references accounts,
   topic text collate "C" not null,
   partition integer not null,
-  -- False: the partition's state was lost or set back, so nobody knows what of it was spent. A person closes it.
-  current boolean not null default true,
+  -- The partition's state was lost or set back, so it has another lease since: what this one has left, a person gives back.
+  set_aside_at timestamptz,
   -- The newest grant, which an owner that has not committed it asks for again; and what it gave.
   grant_no bigint not null default 0,
   last_cash bigint not null default 0,
@@ -29,7 +29,7 @@ create table leases (
     cash_spent + cash_returned <= cash_granted and units_spent + units_returned <= units_granted
   )
 ) with (fillfactor = 50);
-create unique index leases_of_partition on leases (topic, partition, account_id) where current;
+create unique index leases_of_partition on leases (topic, partition, account_id) where set_aside_at is null;
 create index leases_of_account on leases (account_id);
 
 -- Someone found too little available while leases are open: their owners return what they hold.
@@ -85,6 +85,8 @@ create table waiting_postings (
 
 drop function if exists grant_leases;
 drop function if exists return_leases;
+drop function if exists give_back_lease;
+drop function if exists resolve_waiting;
 drop function if exists book_spends;
 drop function if exists resolve_reservations;
 drop table waiting_postings, waiting_spends;

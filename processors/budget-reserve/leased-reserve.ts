@@ -326,13 +326,21 @@ const returns = (
     put.push(putOf(account, given.state));
     call.push(given.call);
   };
+  // While Postgres does not answer, what is left is worth more here.
+  let unanswered = false;
+  for (const [, { returning, returnedAt }] of state.leases.entries())
+    unanswered ||= returning !== null && returnedAt < now - SAY_AGAIN_MS;
   for (const [account, held] of state.leases.entries()) {
     if (held.returning !== null) {
       if (!sayAgain(held, now)) continue;
       const again = { ...held, returning: { ...held.returning, saidAt: now } };
       put.push(putOf(account, again));
       call.push(returnOf(again, holderOf(source, account)));
-    } else if ((held.cashMicros > 0n || held.units > 0) && held.spentAt < now - IDLE_MS)
+    } else if (
+      !unanswered &&
+      (held.cashMicros > 0n || held.units > 0) &&
+      held.spentAt < now - IDLE_MS
+    )
       giveUp(account, held);
   }
   for (const [account, { recalling, open }] of tables.accounts.entries()) {

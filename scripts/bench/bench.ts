@@ -7,6 +7,7 @@ import { failover } from './failover.js';
 import { median, round, surroundings } from './figures.js';
 import { lanes } from './lanes.js';
 import { latency } from './latency.js';
+import { leasesBench } from './leases.js';
 import { IDS, ledgerBench } from './ledger.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
 import { reconcileBench } from './reconcile.js';
@@ -131,6 +132,17 @@ const ledgerCommand = new Command('ledger')
     print('ledger', await ledgerBench(options, say), options);
   });
 
+const leasesCommand = new Command('leases')
+  .description(
+    'Leased mode without Kafka: what Postgres is asked for 50 accounts, and 100 accounts that run dry, to the message',
+  )
+  .option('--messages <n>', 'of accounts with plenty', integer(1_000, 10_000_000), 100_000)
+  .option('--tasks <n>', 'that spend at once', integer(1, 64), 4)
+  .option(...JSON_OPTION)
+  .action(async (options: Common & { messages: number; tasks: number }) => {
+    print('leases', await leasesBench(options, say), options);
+  });
+
 const reconcileCommand = new Command('reconcile')
   .description(
     'Reconciliation of a day: ledger, attempts, feedback in Kafka, a provider’s statement',
@@ -152,6 +164,7 @@ const program = new Command('bench')
   .addCommand(replayCommand)
   .addCommand(failoverCommand)
   .addCommand(ledgerCommand)
+  .addCommand(leasesCommand)
   .addCommand(reconcileCommand);
 
 try {

@@ -55,6 +55,7 @@ const RIGHTS: Readonly<Record<DatabaseRole, Rights>> = {
       'correct_counters',
       'correct_reservation',
       'detach_day',
+      'give_back_lease',
       'store_attempts',
     ],
   },

@@ -5,6 +5,7 @@ import type { Spend } from '../../processors/budget-reserve/spend.js';
 import type { Posting, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAccountLevels } from './account-levels.js';
+import { giveBackLease } from './lease-accounts.js';
 import { accountsPending } from './ledger-health.js';
 import { postgresLeases } from './leases.js';
 import { postgresLedger } from './ledger.js';
@@ -239,6 +240,51 @@ describe('a grant', () => {
     await grant({ lease, grantNo: 2 });
     await grant({ lease, grantNo: 3 });
     expect((await grant({ lease, grantNo: 2 })).lease).not.toBe(lease);
+  });
+});
+
+describe('a lease that was set aside', () => {
+  const settle = `settle-${String(process.pid)}`;
+  const setAside = async () => {
+    const { lease } = await grant();
+    await book(spend(lease, 1));
+    await grant();
+    return lease;
+  };
+  const passed = (at: number) =>
+    postgresSettlements(database, settle).caughtUp(
+      [{ topic: `reserved.${tenant}`, partition: 0 }],
+      at,
+    );
+
+  test('gives back what it has left, once settle has read all that was spent of it', async () => {
+    const lease = await setAside();
+    await postgresSettlements(database, settle).loadOffsets([
+      { topic: `reserved.${tenant}`, partition: 0, beginning: 0 },
+    ]);
+    expect(await giveBackLease(database, lease, settle)).toMatchObject({ kind: 'unsettled' });
+    await passed(Date.now() - 60_000);
+    expect(await giveBackLease(database, lease, settle)).toMatchObject({ kind: 'unsettled' });
+    await passed(Date.now() + 60_000);
+    expect(await giveBackLease(database, lease, settle)).toEqual({
+      kind: 'given_back',
+      cashMicros: 4_900n,
+      units: 49,
+    });
+    expect(await giveBackLease(database, lease, settle)).toMatchObject({ kind: 'nothing' });
+    expect(await balance()).toBe('994900 5100 0 / 9949 51 0');
+  });
+
+  test('does not keep its account from refusing what it cannot pay for', async () => {
+    await setAside();
+    await giveBack(null, { cashMicros: 5_000n, units: 50, grantNo: 2 });
+    expect(await direct(9, 995_001n)).toBe('budget_cash');
+  });
+
+  test('one that is in use gives nothing back by a person, nor one that is not there', async () => {
+    const { lease } = await grant();
+    expect(await giveBackLease(database, lease, settle)).toMatchObject({ kind: 'in_use' });
+    expect(await giveBackLease(database, 2_000_000_000, settle)).toMatchObject({ kind: 'unknown' });
   });
 });
 

@@ -16,6 +16,7 @@ import type { Decision } from '../../processors/processor.js';
 import { NOW, configTable, deduped } from '../../processors/testing/intake-fixtures.js';
 import type { MessageId, Micros, TenantId } from '../../schemas/brand.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
+import { PipelineError } from '../../schemas/error.js';
 import type { AccountLevel, MessageDeduped } from '../../schemas/generated/records.js';
 import { memoryCodecs } from '../../schemas/topic-codecs.js';
 import { postgresAccountLevels } from '../../sinks/postgres/account-levels.js';
@@ -83,6 +84,9 @@ export class LeaseWorld {
   readonly diverted: MessageDeduped[] = [];
   /** Read by the table `accounts`: of the last look(). */
   readonly accounts = new Map<string, AccountLevel>();
+  divertedInAll = 0;
+  /** To what is returned. */
+  postgresIsAway = false;
   grants = 0;
   statements = 0;
   private readonly config;
@@ -244,7 +248,11 @@ export class LeaseWorld {
   }
 
   /** What comes of a message that was reserved: told to settle later. */
-  resolve(of: Reserved, kind: 'post' | 'void' | 'reverse', renewable = false): void {
+  resolve(
+    of: Reserved,
+    kind: 'post' | 'void' | 'reverse',
+    { renewable = false, cashMicros = of.cashMicros - 1n } = {},
+  ): void {
     const { message, spend } = of;
     const { request, generation } = message;
     this.postings.push({
@@ -253,7 +261,7 @@ export class LeaseWorld {
       messageId: request.messageId,
       generation,
       createdAt: request.createdAt,
-      cashMicros: of.cashMicros - 1n,
+      cashMicros,
       units: of.units,
       renewable,
       ...(spend && { spend }),
@@ -337,8 +345,10 @@ export class LeaseWorld {
   }
 
   private written(emission: Emission): void {
-    if (emission.to === 'diverted') this.diverted.push(emission.value);
-    else if (emission.to === 'refused') {
+    if (emission.to === 'diverted') {
+      this.diverted.push(emission.value);
+      this.divertedInAll += 1;
+    } else if (emission.to === 'refused') {
       const { messageId: id, reason } = emission.value;
       if (id === null) throw new Error('refused without its id');
       this.refused.push({ message: this.message(emission.value.businessLine ?? '', id), reason });
@@ -379,7 +389,11 @@ export class LeaseWorld {
         this.grants += 1;
         return leases.grant(asks);
       },
-      giveBack: (returns) => leases.giveBack(returns),
+      giveBack: (returns) => {
+        if (this.postgresIsAway)
+          throw new PipelineError('postgres_unavailable', 'it is away in this test');
+        return leases.giveBack(returns);
+      },
     };
     const definition = stage(leasedReserve({ recipientHash: () => '' }), {
       // Read from ingest, as the chain hands it over.

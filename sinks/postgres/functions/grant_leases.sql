@@ -36,7 +36,7 @@ begin
   perform 1
   from unnest(p_topics, p_partitions, p_tenants, p_lines) as q (topic, partition, tenant_id, business_line)
   join accounts a using (tenant_id, business_line)
-  join leases l on l.topic = q.topic and l.partition = q.partition and l.account_id = a.account_id and l.current
+  join leases l on l.topic = q.topic and l.partition = q.partition and l.account_id = a.account_id and l.set_aside_at is null
   order by l.lease_id
   for update of l;
   perform 1
@@ -59,7 +59,8 @@ begin
     from accounts a join budgets b using (account_id)
     where a.tenant_id = v_ask.tenant_id and a.business_line = v_ask.business_line;
     select * into v_lease from leases l
-    where l.topic = v_ask.topic and l.partition = v_ask.partition and l.account_id = v_account.account_id and l.current;
+    where l.topic = v_ask.topic and l.partition = v_ask.partition and l.account_id = v_account.account_id
+      and l.set_aside_at is null;
     -- Granted before: the partition's transaction was aborted, or its owner killed.
     v_known := coalesce(
       v_lease.lease_id = v_ask.lease_id or (v_ask.lease_id is null and v_lease.cash_spent + v_lease.units_spent = 0), false);
@@ -68,7 +69,7 @@ begin
       continue;
     end if;
     select count(*) into v_open from leases l
-    where l.account_id = v_account.account_id and l.lease_id is distinct from v_lease.lease_id
+    where l.account_id = v_account.account_id and l.set_aside_at is null and l.lease_id is distinct from v_lease.lease_id
       and (l.cash_granted > l.cash_spent + l.cash_returned or l.units_granted > l.units_spent + l.units_returned);
     v_cash := least(v_ask.want_cash, v_account.cash_available / (50 * (v_open + 1)));
     v_units := least(v_ask.want_units, v_account.pv_available / (50 * (v_open + 1)));
@@ -80,7 +81,7 @@ begin
       continue;
     end if;
     if not v_known or v_lease.grant_no <> v_ask.grant_no - 1 then
-      update leases l set current = false where l.lease_id = v_lease.lease_id;
+      update leases l set set_aside_at = now() where l.lease_id = v_lease.lease_id;
       insert into leases (account_id, topic, partition, grant_no)
       values (v_account.account_id, v_ask.topic, v_ask.partition, v_ask.grant_no - 1)
       returning * into v_lease;

@@ -141,7 +141,8 @@ begin
   left join lateral (
     select coalesce(sum(cash_granted - cash_spent - cash_returned), 0)::bigint as cash,
       coalesce(sum(units_granted - units_spent - units_returned), 0)::bigint as units
-    from leases where leases.account_id = a.account_id
+    -- What a lost state left behind does not come back by itself.
+    from leases where leases.account_id = a.account_id and set_aside_at is null
   ) l on true;
 
   if v_quotas then

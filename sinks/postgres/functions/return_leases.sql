@@ -24,7 +24,7 @@ begin
   from unnest(p_topics, p_partitions, p_tenants, p_lines, p_leases) as q (topic, partition, tenant_id, business_line, lease_id)
   join accounts a using (tenant_id, business_line)
   join leases l on l.account_id = a.account_id and l.topic = q.topic and l.partition = q.partition
-    and (l.current or l.lease_id = q.lease_id)
+    and (l.set_aside_at is null or l.lease_id = q.lease_id)
   order by l.lease_id
   for update of l;
   perform 1
@@ -44,7 +44,7 @@ begin
   loop
     select * into v_lease from leases l
     where l.account_id = v_return.account_id and l.topic = v_return.topic and l.partition = v_return.partition
-      and case when v_return.lease_id is null then l.current else l.lease_id = v_return.lease_id end;
+      and case when v_return.lease_id is null then l.set_aside_at is null else l.lease_id = v_return.lease_id end;
     if v_lease.lease_id is null and v_return.lease_id is null and v_return.account_id is not null then
       -- Only to say that the grant of this number comes too late.
       insert into leases (account_id, topic, partition) values (v_return.account_id, v_return.topic, v_return.partition)

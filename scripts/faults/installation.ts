@@ -20,9 +20,14 @@ const DELETED_MS = 30_000;
  */
 export const FAULT_LANES = ['p0', 'p2'] as const satisfies readonly Lane[];
 const OTHER_LANES = LANES.filter((lane) => !FAULT_LANES.some((one) => one === lane));
-/** The topics of their retries stay: a message that nobody knows the outcome of is sent again in its own lane. */
+/**
+ * The topics of their retries stay: a message that nobody knows the outcome of is sent again in its own lane. So do those of
+ * what was reserved: settle reads them all.
+ */
 const isUsed = ({ name }: TopicSpec): boolean =>
-  name.includes('retry.') || !OTHER_LANES.some((lane) => name.endsWith(`.${lane}`));
+  name.includes('retry.') ||
+  name.includes('reserved.') ||
+  !OTHER_LANES.some((lane) => name.endsWith(`.${lane}`));
 
 /** What a run's workers work on. */
 export interface FaultInstallation extends Installation {

@@ -1,6 +1,8 @@
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { messageId, tenantId } from '../schemas/brand.js';
+import { postgresLeases } from '../sinks/postgres/leases.js';
+import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { type FreshDatabase, freshDatabase } from '../sinks/postgres/testing/fresh-database.js';
 import { funded } from '../sinks/postgres/testing/funded.js';
@@ -110,4 +112,58 @@ test('a counter that is not what reservations add up to is seen', async () => {
     text: 'update budgets set cash_pending = cash_pending + 5, cash_available = cash_available - 5',
   });
   expect((await said()).get('ledger_drift{tenant="harbour",line="alerts",budget="cash"}')).toBe(5);
+});
+
+test('what leases hold is said by account, and what waits for its other half once it is overdue', async () => {
+  const source = { topic: 'ingest.p0', partition: 0 };
+  const ownership = partitionOwnership(database);
+  await ownership.takeOver([source]);
+  await funded(database, {
+    transferId: 'second',
+    tenantId: 'harbour',
+    businessLine: 'alerts',
+    currency: 'CNY',
+    cashMicros: 99_000n,
+    units: 9_990n,
+  });
+  const [answer] = await postgresLeases(database, ownership).grant([
+    {
+      ...source,
+      tenantId: 'harbour',
+      businessLine: 'alerts',
+      lease: null,
+      currency: 'CNY',
+      grantNo: 1,
+      needCash: 1n,
+      needUnits: 1,
+      wantCash: 500n,
+      wantUnits: 5,
+    },
+  ]);
+  if (answer?.kind !== 'granted') throw new Error('no lease');
+  const settlements = postgresSettlements(database, 'settle');
+  await settlements.loadOffsets([{ topic: 'feedback', partition: 0, beginning: 0 }]);
+  const spend = { lease: answer.lease, number: 1 };
+  const posting = { ...message(1), cashMicros: 70n, units: 1, renewable: false, spend };
+  await settlements.apply([
+    {
+      topic: 'feedback',
+      partition: 0,
+      start: 0,
+      next: 1,
+      postings: [{ ...posting, kind: 'post' }],
+    },
+  ]);
+  const fresh = await said();
+  expect(
+    fresh.get('budget_leased_cash_micros{tenant="harbour",line="alerts",currency="CNY"}'),
+  ).toBe(500);
+  expect(fresh.get('budget_leased_pv_units{tenant="harbour",line="alerts"}')).toBe(5);
+  expect(fresh.get('ledger_waiting{what="postings"}')).toBe(0);
+  expect(fresh.get('ledger_drift{tenant="harbour",line="alerts",budget="cash"}')).toBe(0);
+  await database.query({
+    name: '',
+    text: "update waiting_postings set waiting_since = now() - interval '11 minutes'",
+  });
+  expect((await said()).get('ledger_waiting{what="postings"}')).toBe(1);
 });

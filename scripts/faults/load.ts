@@ -47,6 +47,8 @@ export const produceLoad = async (options: LoadOptions): Promise<number> => {
       durationMs,
       catalog: catalogOf(config),
       shares: SHARES,
+      // Without Redis a repeat on another partition is the ledger's to see, which leases do not ask (docs/effectively-once.md).
+      leasedStay: true,
     })) {
       const wait = startAt + plan.at - Date.now();
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));

@@ -11,6 +11,8 @@ export interface CatalogAccount {
   readonly hasWebhook: boolean;
   /** Which it may use. */
   readonly lanes: readonly Lane[];
+  /** Leases pay for its messages. */
+  readonly leased: boolean;
   /** Which budget it was never given, so that all its messages are refused for that. */
   readonly lacks: 'cash' | 'units' | null;
 }
@@ -40,6 +42,7 @@ export const catalogOf = (config: BusinessConfig, onlyTenant?: string): Catalog 
         businessLine: line.name,
         hasWebhook: tenant.webhookUrl !== undefined,
         lanes: tenant.lanes,
+        leased: line.reserve !== 'direct',
         lacks: lacks(line),
       })),
     );

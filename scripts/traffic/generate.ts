@@ -42,6 +42,8 @@ export interface TrafficOptions {
   readonly catalog: Catalog;
   /** Default REALISTIC. */
   readonly shares?: Shares;
+  /** What leases paid for is repeated where it first went; default: also on other lanes and partitions. */
+  readonly leasedStay?: true;
   /** Only this lane; default p0 10 %, p1 20 %, p2 30 %, p3 40 %. */
   readonly lane?: Lane;
 }
@@ -66,6 +68,8 @@ interface Original {
   /** Others that its tenant may use. */
   readonly lanes: readonly Lane[];
   readonly request: MessageRequest;
+  /** Repeats go where it went. */
+  readonly stays: boolean;
 }
 
 /** A message id and another's idempotency key never meet: only a key of its own can be contradicted. */
@@ -132,7 +136,8 @@ export function* generate(options: TrafficOptions): Generator<Planned> {
     switch (kind) {
       case 'deliverable': {
         yield planned(fresh);
-        originals.push({ lane, lanes: account.lanes, request: fresh });
+        const stays = options.leasedStay === true && account.leased;
+        originals.push({ lane, lanes: account.lanes, request: fresh, stays });
         if (originals.length > MEMORY) originals.shift();
         break;
       }
@@ -209,8 +214,11 @@ const again = (
   onlyLane: Lane | undefined,
   createdAt: number,
 ): Planned => {
-  const lane = onlyLane ?? (random.chance(0.3) ? random.pick(original.lanes) : original.lane);
-  const key = random.chance(0.3) ? `other-${random.int(1_000)}` : original.request.recipient.userId;
+  const { lanes, stays } = original;
+  const elsewhere = random.chance(0.3) ? random.pick(lanes) : original.lane;
+  const lane = onlyLane ?? (stays ? original.lane : elsewhere);
+  const other = random.chance(0.3) ? `other-${random.int(1_000)}` : null;
+  const key = other === null || stays ? original.request.recipient.userId : other;
   if (kind === 'duplicate') return planned(original.request, { lane, key });
   const id = messageId(v7({ msecs: Math.floor(createdAt), random: random.bytes(16) }));
   return planned(contradicting(original.request, id), { lane, key });

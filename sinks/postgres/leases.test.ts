@@ -269,7 +269,7 @@ describe('a lease that was set aside', () => {
     expect(await giveBackLease(database, lease, settle)).toEqual({
       kind: 'given_back',
       cashMicros: 4_900n,
-      units: 49,
+      units: 49n,
     });
     expect(await giveBackLease(database, lease, settle)).toMatchObject({ kind: 'nothing' });
     expect(await balance()).toBe('994900 5100 0 / 9949 51 0');

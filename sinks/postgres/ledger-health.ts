@@ -54,3 +54,45 @@ export const settleLag = async (database: Database, since: Date): Promise<Settle
     p99Seconds: row?.p99 ?? null,
   };
 };
+
+/** What leases hold of an account beyond what settle has booked as spent. */
+export interface AccountLeased extends AccountName {
+  readonly currency: string;
+  readonly cashMicros: bigint;
+  readonly units: bigint;
+}
+
+export interface LeaseHealth {
+  readonly accounts: readonly AccountLeased[];
+  /** Leases that a lost state left behind, with something left. */
+  readonly setAside: number;
+  /** Spends whose message holds another reservation still; postings whose spend was never read. Both are rare. */
+  readonly waitingSpends: number;
+  readonly waitingPostings: number;
+}
+
+/** @param waitingMs what waits for less is on its way @throws PipelineError postgres_* */
+export const leaseHealth = async (database: Database, waitingMs: number): Promise<LeaseHealth> => {
+  const rows = await database.query<{
+    tenant_id: string;
+    business_line: string;
+    currency: string;
+    cash: bigint;
+    units: bigint;
+    set_aside: number;
+    spends: number;
+    postings: number;
+  }>(sqlQuery('lease-health'), [waitingMs / 1_000]);
+  return {
+    accounts: rows.map((row) => ({
+      tenantId: row.tenant_id,
+      businessLine: row.business_line,
+      currency: row.currency,
+      cashMicros: row.cash,
+      units: row.units,
+    })),
+    setAside: rows.reduce((sum, row) => sum + row.set_aside, 0),
+    waitingSpends: rows[0]?.spends ?? 0,
+    waitingPostings: rows[0]?.postings ?? 0,
+  };
+};

@@ -29,6 +29,11 @@ interface Pending extends Account {
   readonly oldestSeconds: number | null;
 }
 
+interface Leased extends Account {
+  readonly cashMicros: bigint;
+  readonly units: bigint;
+}
+
 const ACCOUNT = ['tenant', 'line'] as const;
 const STATES = ['available', 'pending', 'posted'] as const;
 
@@ -46,6 +51,9 @@ export class LedgerMetrics {
   private readonly drift: Gauge<'tenant' | 'line' | 'budget'>;
   private readonly age: Gauge<'tenant' | 'line'>;
   private readonly lag: Gauge<'quantile'>;
+  private readonly leasedCash: Gauge<'tenant' | 'line' | 'currency'>;
+  private readonly leasedPv: Gauge<'tenant' | 'line'>;
+  private readonly waiting: Gauge<'what'>;
 
   constructor(registry: Registry) {
     const gauge = <const L extends string>(
@@ -84,6 +92,32 @@ export class LedgerMetrics {
       'From reserve to resolution, of what was reserved in the last 5 minutes.',
       ['quantile'],
     );
+    this.leasedCash = gauge(
+      'millrace_budget_leased_cash_micros',
+      'Cash of an account that leases hold and have not spent: part of pending.',
+      [...ACCOUNT, 'currency'],
+    );
+    this.leasedPv = gauge('millrace_budget_leased_pv_units', 'The same in PV.', [...ACCOUNT]);
+    this.waiting = gauge(
+      'millrace_ledger_waiting',
+      'What a person should look at: leases whose partition lost its state, spends and postings that wait for their other half for over 10 minutes.',
+      ['what'],
+    );
+  }
+
+  leases(health: {
+    readonly accounts: readonly Leased[];
+    readonly setAside: number;
+    readonly waitingSpends: number;
+    readonly waitingPostings: number;
+  }): void {
+    for (const one of health.accounts) {
+      this.leasedCash.labels(...of(one), one.currency).set(Number(one.cashMicros));
+      this.leasedPv.labels(...of(one)).set(Number(one.units));
+    }
+    this.waiting.labels('leases').set(health.setAside);
+    this.waiting.labels('spends').set(health.waitingSpends);
+    this.waiting.labels('postings').set(health.waitingPostings);
   }
 
   balances(balances: readonly Balance[]): void {

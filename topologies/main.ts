@@ -21,7 +21,7 @@ import { postgresReceiptLog } from '../sinks/postgres/receipt-log.js';
 import { partitionOwnership } from '../sinks/postgres/partition-ownership.js';
 import { postgresQuotas } from '../sinks/postgres/quotas.js';
 import { postgresRecharges } from '../sinks/postgres/recharges.js';
-import { postgresReservations } from '../sinks/postgres/reservations.js';
+import { postgresReservations, waitingForLeases } from '../sinks/postgres/reservations.js';
 import { postgresSettlements } from '../sinks/postgres/settlements.js';
 import { postgresLeases } from '../sinks/postgres/leases.js';
 import { lockSlots } from '../sinks/postgres/slot-lock.js';
@@ -236,11 +236,13 @@ const assemble = async (
       return Promise.resolve();
     });
     let redisIsWhole = true;
+    let unknownToRedisUntil = 0;
     const firstSeen = redisFirstSeen({
       redis,
       topicPrefix: prefix,
       onDegraded: (error, undeduped) => {
         redisIsWhole = false;
+        if (undeduped > 0) unknownToRedisUntil = Date.now() + DEDUPE_SPAN_MS;
         health.degraded('redis', error.message);
         metrics.undeduped.inc(undeduped);
       },
@@ -261,8 +263,11 @@ const assemble = async (
     const ports = {
       firstSeen: payersFirst(firstSeen, reservations),
       reservations,
-      // Without Redis only the ledger tells a duplicate on another partition, message by message.
-      leases: { ...postgresLeases(database, ownership), usable: () => redisIsWhole },
+      // What Redis does not know, only the ledger tells from a duplicate on another partition, message by message.
+      leases: {
+        ...postgresLeases(database, ownership),
+        usable: () => redisIsWhole && Date.now() > unknownToRedisUntil,
+      },
     };
     await refuseRefusal(redis);
     const nothingAccepted = await patiently(() =>
@@ -343,7 +348,7 @@ const assemble = async (
         [groupOf(prefix, 'attempts'), groupOf(prefix, 'settle')],
         ownership,
       ),
-      reservations: postgresReservations(database, ownership),
+      reservations: waitingForLeases(postgresReservations(database, ownership)),
       // Keys are freed by the coordinates of the ingest record that took them; these come from again.*.
       firstSeen: { release: () => Promise.resolve() },
     };

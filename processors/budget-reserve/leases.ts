@@ -45,7 +45,7 @@ export interface LeaseReturn extends LeaseHolder {
 
 /** The ledger's leased mode. All throw PipelineError postgres_unavailable (retry) | postgres_refused (stop). */
 export interface Leases {
-  /** False: each message is asked about, for now (Redis is away, and cannot tell duplicates of other partitions). */
+  /** False: each message is asked about, for now (Redis cannot tell all duplicates of other partitions). */
   readonly usable: () => boolean;
   /** In order. Postgres first: it remembers, until the grant is in the partition's state. @throws also ownership_lost */
   readonly grant: (asks: readonly LeaseAsk[]) => Promise<readonly LeaseAnswer[]>;

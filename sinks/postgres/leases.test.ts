@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { LeaseAsk, LeaseReturn, Leases } from '../../processors/budget-reserve/leases.js';
-import type { Reservations } from '../../processors/budget-reserve/reservations.js';
+import type {
+  ReservationRequest,
+  Reservations,
+} from '../../processors/budget-reserve/reservations.js';
 import type { Spend } from '../../processors/budget-reserve/spend.js';
 import type { Posting, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
@@ -10,7 +13,7 @@ import { accountsPending } from './ledger-health.js';
 import { postgresLeases } from './leases.js';
 import { postgresLedger } from './ledger.js';
 import { partitionOwnership } from './partition-ownership.js';
-import { postgresReservations } from './reservations.js';
+import { postgresReservations, waitingForLeases } from './reservations.js';
 import { postgresSettlements } from './settlements.js';
 import { freshDatabase } from './testing/fresh-database.js';
 import type { FreshDatabase } from './testing/fresh-database.js';
@@ -158,22 +161,22 @@ const balance = async (): Promise<string> => {
     .join(' / ');
 };
 
-const direct = async (n: number, cashMicros: bigint, units = 1) => {
-  const [decision] = await reservations.reserve([
-    {
-      tenantId: tenantId(tenant),
-      businessLine: 'promo',
-      messageId: id(n),
-      generation: 0,
-      createdAt: NOON,
-      at: { topic: 'ingest.p0', partition: 3, offset: n },
-      cashMicros,
-      units,
-      currency: 'CNY',
-      unitsCap: null,
-      cashCapMicros: null,
-    },
-  ]);
+const request = (n: number, cashMicros: bigint, units = 1): ReservationRequest => ({
+  tenantId: tenantId(tenant),
+  businessLine: 'promo',
+  messageId: id(n),
+  generation: 0,
+  createdAt: NOON,
+  at: { topic: 'ingest.p0', partition: 3, offset: n },
+  cashMicros,
+  units,
+  currency: 'CNY',
+  unitsCap: null,
+  cashCapMicros: null,
+});
+
+const direct = async (...asked: Parameters<typeof request>) => {
+  const [decision] = await reservations.reserve([request(...asked)]);
   return decision?.kind;
 };
 
@@ -470,6 +473,21 @@ describe('an account that has too little while leases are open', () => {
     await book(spend(lease, 1));
     expect(await direct(2, 999_901n)).toBe('budget_cash');
     expect(await direct(2, 999_900n)).toBe('reserved');
+  });
+
+  test('is asked again for a while, beside messages that need not wait', async () => {
+    const { lease } = await grant({ wantCash: 20_000n });
+    const asked: number[] = [];
+    const patient = waitingForLeases({
+      reserve: async (batch: Parameters<Reservations['reserve']>[0]) => {
+        asked.push(batch.length);
+        if (asked.length === 3) await giveBack(lease, { cashMicros: 20_000n, units: 50 });
+        return reservations.reserve(batch);
+      },
+    });
+    const decisions = await patient.reserve([request(1, 1n), request(2, 980_001n)]);
+    expect(decisions.map(({ kind }) => kind)).toEqual(['reserved', 'reserved']);
+    expect(asked).toEqual([2, 1, 1]);
   });
 
   test('asks for no return of what would not help', async () => {

@@ -251,3 +251,32 @@ export const postgresReservations = (database: Database, ownership: PartitionOwn
     },
   };
 };
+
+/** Leases are on their way back for so long, mostly: workers look every second, and settle is a moment behind. */
+const RECALL_MS = 5_000;
+const RECALL_LOOK_MS = 250;
+
+/** Asks again for a while about what may be paid for once leases of its account are back; what is left is 'recalling'. */
+export const waitingForLeases = <
+  R extends Pick<ReturnType<typeof postgresReservations>, 'reserve'>,
+>(
+  reservations: R,
+): R => ({
+  ...reservations,
+  async reserve(batch: readonly Request[]): Promise<readonly Decision[]> {
+    const decisions = [...(await reservations.reserve(batch))];
+    const end = Date.now() + RECALL_MS;
+    for (;;) {
+      const waiting = batch.flatMap((request, index) =>
+        decisions[index]?.kind === 'recalling' ? [{ request, index }] : [],
+      );
+      if (waiting.length === 0 || Date.now() > end) return decisions;
+      await new Promise((resolve) => setTimeout(resolve, RECALL_LOOK_MS));
+      const answers = await reservations.reserve(waiting.map(({ request }) => request));
+      for (const [place, { index }] of waiting.entries()) {
+        const answer = answers[place];
+        if (answer !== undefined) decisions[index] = answer;
+      }
+    }
+  },
+});

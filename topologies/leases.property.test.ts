@@ -314,6 +314,9 @@ test('whatever is killed, lost, read late or sent again: conservation is exact, 
       const refusals = run.length === 0 ? 0 : world.refused.length;
       expect(world.reserved.length + refusals).toBeGreaterThanOrEqual(offered);
     }),
-    { numRuns: Number(process.env['LEASE_RUNS'] ?? 12) },
+    {
+      numRuns: Number(process.env['LEASE_RUNS'] ?? 12),
+      interruptAfterTimeLimit: Number(process.env['LEASE_MS'] ?? 120_000),
+    },
   );
 }, 600_000);

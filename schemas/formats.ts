@@ -14,6 +14,8 @@ export interface Format {
 export const FORMATS = {
   /** internal.dedupe.*: schemas/id-batch. */
   ids: { writes: 1, reads: 1 },
+  /** internal.spends.*: processors/budget-reserve/spend-codec. */
+  spends: { writes: 1, reads: 1 },
   /** internal.leases.*: processors/budget-reserve/leases. */
   leases: { writes: 1, reads: 1 },
   /** internal.claims.*, internal.claims-retry.*: topologies/runtime/block-codec; version 1 was a claim a record. */

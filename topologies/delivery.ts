@@ -14,7 +14,8 @@ export interface DeliveryOptions {
 
 /** Decides and pays: dedupe, budget-reserve and route are one task and one transaction. */
 export const intake = (lane: Lane, topics: TypedTopics, options: DeliveryOptions) => {
-  const { ingest, deduped, reserved, routed, parked, seen, leases, again } = topics.lane(lane);
+  const { ingest, deduped, reserved, routed, parked, seen, leases, spends, again } =
+    topics.lane(lane);
   const { refused, levels, config, accounts } = topics;
   return topology(`intake.${lane}`, [
     [
@@ -26,7 +27,7 @@ export const intake = (lane: Lane, topics: TypedTopics, options: DeliveryOptions
       }),
       stage(leasedReserve(options), {
         from: { deduped },
-        to: { reserved, refused, diverted: again.deduped },
+        to: { reserved, refused, spends, diverted: again.deduped },
         state: { leases },
         tables: { config, accounts },
       }),

@@ -20,7 +20,7 @@ export const groupOfTopology = (topology: string): WorkerGroup => {
 const sinkReads = (group: WorkerGroup, names: TopicNames): readonly string[] => {
   switch (group) {
     case 'settle':
-      return [names.feedback, names.refused, ...LANES.map((lane) => names.reserved(lane))];
+      return [names.feedback, names.refused, ...LANES.map((lane) => names.internal.spends(lane))];
     case 'windows':
       return [names.windows, names.breakerLevels];
     case 'intake':

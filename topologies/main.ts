@@ -2,7 +2,8 @@ import { channelsOf, lanesOf, tenantsOf } from '../processors/configuration.js';
 import { payersFirst } from '../processors/dedupe/own-reservations.js';
 import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
-import { postingSlice } from '../processors/settle/postings.js';
+import { portions } from '../processors/settle/portions.js';
+import { postingSlice, weightOf } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
 import { releaseVersion } from '../schemas/root.js';
 import { LANES, type Lane } from '../schemas/generated/records.js';
@@ -94,6 +95,8 @@ const RELEASES_IN_FLIGHT = 64;
 /** Leases that go back, one an account and partition; intake goes on meanwhile. */
 const RETURNS_IN_FLIGHT = 100_000;
 const SINK_BATCH = 2_000;
+/** Rows of one call: a record of spends has hundreds. */
+const SETTLED_AT_ONCE = 4_000;
 /** Connections and servers of a worker that has left its groups. */
 const CLOSE_WITHIN_MS = 5_000;
 /** What the stores learn may lag so far behind the messages themselves. */
@@ -374,8 +377,11 @@ const assemble = async (
           topics: topics.settled,
           load: settlements.loadOffsets,
           write: async (slices) => {
-            const answer = await settlements.apply(slices.map(postingSlice));
-            return answer.kind === 'lost' ? answer.lost : [];
+            for (const portion of portions(slices, weightOf, SETTLED_AT_ONCE)) {
+              const answer = await settlements.apply(portion.map(postingSlice));
+              if (answer.kind === 'lost') return answer.lost;
+            }
+            return [];
           },
           caughtUp: (partitions, at) => settlements.caughtUp(partitions, at),
         },

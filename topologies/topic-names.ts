@@ -42,6 +42,7 @@ export const topicNames = (prefix: string) =>
     accounts: `${prefix}accounts`,
     internal: {
       dedupe: (lane: Lane) => `${prefix}internal.dedupe.${lane}`,
+      spends: (lane: Lane) => `${prefix}internal.spends.${lane}`,
       leases: (lane: Lane) => `${prefix}internal.leases.${lane}`,
       claims: (lane: Lane) => `${prefix}internal.claims.${lane}`,
       claimsRetry: (lane: Lane) => `${prefix}internal.claims-retry.${lane}`,

@@ -165,6 +165,8 @@ export const topicTable = (options: TopicTableOptions): readonly TopicSpec[] => 
       }),
     ),
     ...LANES.map((lane) => internal(names.internal.leases(lane), COMPACT)),
+    // As long as what they came to: settle must have read both.
+    ...LANES.map((lane) => internal(names.internal.spends(lane), keep(14))),
     ...LANES.map((lane) => internal(names.internal.claims(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.claimsRetry(lane), COMPACT)),
     ...LANES.map((lane) => internal(names.internal.schedule(lane), COMPACT)),

@@ -1,5 +1,7 @@
 import type { ScopeState } from '../processors/breaker/scope.js';
 import type { LeaseState } from '../processors/budget-reserve/leases.js';
+import { spendCodec } from '../processors/budget-reserve/spend-codec.js';
+import type { SpendBatch } from '../processors/budget-reserve/spend.js';
 import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import type { Entry } from '../processors/release/schedule.js';
 import { claimCodec } from '../processors/send/claim-codec.js';
@@ -32,14 +34,6 @@ export interface TopicsOptions {
 }
 
 /** The topics of the wiring, typed. Names and settings are in topic-table.ts; here is what travels on them. */
-/** A value that is not looked at: the record's headers say all that is asked of it. */
-const unread: Codec<Settled> = {
-  encode: () => {
-    throw new PipelineError('unencodable', 'these records are only read');
-  },
-  decode: () => null,
-};
-
 export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: TopicsOptions) => {
   const names = topicNames(prefix);
   const topic = <N extends RecordName>(record: N, name: string): Topic<RecordTypes[N]> => ({
@@ -49,6 +43,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
   const routedOn = (channel: string, lane: Lane) =>
     topic('MessageRouted', names.routed(channel, lane));
 
+  const spends = spendCodec(FORMATS.spends);
   const lane = (of: Lane) => {
     const deduped = topic('MessageDeduped', names.deduped(of));
     const routed = new Map(channels.map((channel) => [channel, routedOn(channel, of)]));
@@ -96,6 +91,8 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         codec: idBatchCodec(),
         spanMs: DEDUPE_SPAN_MS,
       } satisfies IdLog,
+      /** What partitions spent of leases. */
+      spends: { name: names.internal.spends(of), codec: spends } satisfies Topic<SpendBatch>,
       /** What the partition may spend of accounts without asking. */
       leases: {
         name: names.internal.leases(of),
@@ -194,7 +191,7 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
       codec: waitingCodec(unknownCodec),
     } satisfies Topic<Waiting>,
     resend: resend(),
-    /** feedback, refused and reserved as settle reads them: the few fields that mean money; of reserved the header. */
+    /** What settle reads: of feedback and refused the few fields that mean money; what leases spent. */
     settled: [
       {
         name: names.feedback,
@@ -208,7 +205,10 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
         name: names.refused,
         codec: codecs.project('MessageRefused', names.refused, SETTLED_REFUSAL) as Codec<Settled>,
       },
-      ...LANES.map((of) => ({ name: names.reserved(of), codec: unread })),
+      ...LANES.map((of) => ({
+        name: names.internal.spends(of),
+        codec: spends as Codec<Settled>,
+      })),
     ] satisfies Topic<Settled>[],
   };
 };

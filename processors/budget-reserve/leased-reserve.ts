@@ -1,7 +1,7 @@
 import type { EpochMs } from '../../schemas/brand.js';
+import type { TenantConfig } from '../../schemas/config.js';
 import { asError, PipelineError } from '../../schemas/error.js';
 import type { AccountLevel, MessageDeduped } from '../../schemas/generated/records.js';
-import { type ConfigTable, tenantsOf } from '../configuration.js';
 import { freeKeys } from '../dedupe/free-keys.js';
 import { expiryOf } from '../expiry.js';
 import type {
@@ -30,11 +30,12 @@ import {
   NO_LEASE,
   RECALL_EVERY_MS,
   SAY_AGAIN_MS,
+  type Unsaid,
   givenUp,
   returnOf,
   withGrant,
 } from './leases.js';
-import { leaseIdOf, spendHeaders } from './spend.js';
+import { type Spend, type SpendBatch, leaseIdOf } from './spend.js';
 import { type WorstCase, worstCase } from './worst-case.js';
 
 export type LeasedFact =
@@ -44,6 +45,8 @@ export type LeasedFact =
 export interface LeasedReserve extends Contract {
   readonly from: BudgetReserve['from'];
   readonly to: BudgetReserve['to'] & {
+    /** What the transaction spent of leases: settle books it. */
+    readonly spends: SpendBatch;
     /** again.budget-reserve: its account recalls its leases, and may have enough once they are back. */
     readonly diverted: MessageDeduped;
   };
@@ -65,22 +68,33 @@ const accountOf = ({ tenantId, businessLine }: Pick<LeaseHolder, 'tenantId' | 'b
 
 const putOf = (key: string, value: LeaseState): Put => ({ to: 'leases', key, value });
 
+const leasedLines = new WeakMap<TenantConfig, ReadonlySet<string>>();
+
 /** Quotas are held message by message. */
-const isLeased = (config: ConfigTable, { request }: MessageDeduped): boolean => {
-  const tenant = tenantsOf(config).get(request.tenantId);
-  const line = tenant?.businessLines.find(({ name }) => name === request.businessLine);
-  return (
-    line !== undefined &&
-    line.reserve !== 'direct' &&
-    (tenant?.quotas ?? []).length === 0 &&
-    tenant?.businessLines.every(({ quotas = [] }) => quotas.length === 0) === true
+const leasedLinesOf = (tenant: TenantConfig): ReadonlySet<string> => {
+  const known = leasedLines.get(tenant);
+  if (known !== undefined) return known;
+  const { businessLines, quotas = [] } = tenant;
+  const hasQuotas =
+    quotas.length > 0 || businessLines.some((line) => (line.quotas ?? []).length > 0);
+  const leased = new Set(
+    hasQuotas
+      ? []
+      : businessLines.filter(({ reserve }) => reserve !== 'direct').map(({ name }) => name),
   );
+  leasedLines.set(tenant, leased);
+  return leased;
 };
 
 const isRecalled = (accounts: GlobalTable<AccountLevel>, account: string): boolean => {
   const level = accounts.get(account);
   return level !== undefined && (level.recalling || !level.open);
 };
+
+interface Planned {
+  readonly plan: LeasePlan;
+  readonly worst: WorstCase;
+}
 
 /**
  * Reserves as budgetReserve does, of leases: what a partition may spend of an account without asking Postgres, in its own
@@ -92,20 +106,31 @@ export const leasedReserve = (options: {
 }): Caller<LeasedReserve> => {
   const direct = budgetReserve({ ...options, recalled: 'told' });
   /** Of one run of the chain: gather may be asked about parts of a batch again, and must not plan them twice. */
-  const planned = new WeakMap<object, Map<Deduped, LeasePlan>>();
+  const planned = new WeakMap<object, ReadonlyMap<Deduped, Planned>>();
+
+  /** Accounts that a decision was made to spend of, by its view: where to look for what is still to be written. */
+  const spending = new WeakMap<object, Set<string>>();
+  const spenders = (view: View<LeasedReserve>): Set<string> => {
+    const known = spending.get(view) ?? new Set<string>();
+    spending.set(view, known);
+    return known;
+  };
 
   const plan = async (
     batch: readonly Deduped[],
     { leases }: LeasedReserve['ports'],
     view: GatherView<LeasedReserve>,
-  ): Promise<ReadonlyMap<Deduped, LeasePlan>> => {
+  ): Promise<ReadonlyMap<Deduped, Planned>> => {
     const known = planned.get(view);
     if (known !== undefined) return known;
     const { config, accounts } = view.tables;
     const tariff = tariffOf(config);
+    const usable = leases.usable();
     const payable = batch.flatMap((record) => {
       const { request, generation } = record.value;
-      if (generation > 0 || !leases.usable() || !isLeased(config, record.value)) return [];
+      const tenant = tariff.tenants.get(request.tenantId);
+      if (generation > 0 || !usable || tenant === undefined) return [];
+      if (!leasedLinesOf(tenant).has(request.businessLine)) return [];
       const worst = worstCase(request, tariff);
       if (worst.kind === 'refused') return [];
       const { tenantId, businessLine } = request;
@@ -114,6 +139,7 @@ export const leasedReserve = (options: {
       return [
         {
           record,
+          worst,
           source: { topic: record.at.topic, partition: record.at.partition },
           tenantId,
           businessLine,
@@ -127,9 +153,9 @@ export const leasedReserve = (options: {
     });
     const plans = await planLeases(payable, leases, view.now);
     const byRecord = new Map(
-      payable.flatMap(({ record }, index) => {
+      payable.flatMap(({ record, worst }, index) => {
         const one = plans[index];
-        return one === undefined ? [] : [[record, one] as const];
+        return one === undefined ? [] : [[record, { plan: one, worst }] as const];
       }),
     );
     planned.set(view, byRecord);
@@ -142,28 +168,27 @@ export const leasedReserve = (options: {
 
     async gather(batch, ports, view) {
       const plans = await plan(batch, ports, view);
-      const others = batch.filter((record) => plans.get(record)?.kind !== 'leased');
+      const others = batch.filter((record) => plans.get(record)?.plan.kind !== 'leased');
       const facts =
         others.length === 0
           ? []
           : await direct.gather(others, ports, { ...view, stateOf: () => ({}) });
-      const tariff = tariffOf(view.tables.config);
       let next = 0;
       return batch.map((record): LeasedFact => {
         const one = plans.get(record);
-        if (one?.kind === 'leased') {
-          const worst = worstCase(record.value.request, tariff);
-          if (worst.kind === 'refused') throw new Error('what was planned has a price');
-          return { kind: 'leased', worst, grant: one.grant };
-        }
+        if (one?.plan.kind === 'leased')
+          return { kind: 'leased', worst: one.worst, grant: one.plan.grant };
         const fact = facts[next++];
         if (fact === undefined) throw new Error('a fact for every record');
-        return { kind: 'direct', fact, turns: one?.turns ?? false };
+        return { kind: 'direct', fact, turns: one?.plan.turns ?? false };
       });
     },
 
     decide(record, fact, view) {
-      if (fact.kind === 'leased') return spent(record, fact, view);
+      if (fact.kind === 'leased') {
+        spenders(view).add(accountOf(record.value.request));
+        return spent(record, fact, view);
+      }
       const put = fact.turns ? turned(record.value, view) : [];
       if (fact.fact.kind === 'asked' && fact.fact.decision.kind === 'recalling')
         return { ...diverted(record, view.now), put };
@@ -185,6 +210,7 @@ export const leasedReserve = (options: {
       turns: false,
     }),
 
+    flush: (view) => said(spenders(view), view),
     tick: (view) =>
       returns(
         view,
@@ -246,8 +272,22 @@ const spent = (
   if (held.lease === null || held.cashMicros < cashMicros || held.units < units)
     throw new Error('a lease is never spent beyond what is left of it');
   const id = { lease: held.lease, number: held.spends + 1 };
+  const spend: Spend = {
+    ...id,
+    tenantId: request.tenantId,
+    messageId: request.messageId,
+    generation,
+    createdAt: request.createdAt,
+    expiresAt: expiryOf(request),
+    cashMicros,
+    units,
+    cashCapMicros: request.maxCostMicros,
+    unitsCap: request.units,
+    offset: at.offset,
+  };
   const next: LeaseState = {
     ...held,
+    unsaid: { spend, before: held.unsaid },
     spends: id.number,
     cashMicros: held.cashMicros - cashMicros,
     units: held.units - units,
@@ -268,22 +308,39 @@ const spent = (
           candidates,
           reservedAt: now,
         },
-        headers: spendHeaders({
-          ...id,
-          tenantId: request.tenantId,
-          messageId: request.messageId,
-          generation,
-          createdAt: request.createdAt,
-          expiresAt: expiryOf(request),
-          cashMicros,
-          units,
-          cashCapMicros: request.maxCostMicros,
-          unitsCap: request.units,
-          at,
-        }),
       },
     ],
   };
+};
+
+/** One record, or a few, for all that the transaction spent: settle reads hundreds at once. */
+const SPENDS_A_RECORD = 1_000;
+
+/** What is in the state, so what was decided and not buried, is written with it. */
+const said = (
+  accounts: ReadonlySet<string>,
+  { state, source }: View<LeasedReserve>,
+): Decision<LeasedReserve> => {
+  const put: Put[] = [];
+  const spends: Spend[] = [];
+  for (const account of accounts) {
+    const held = state.leases.get(account);
+    if (held?.unsaid == null) continue;
+    const own: Spend[] = [];
+    for (let one: Unsaid | null = held.unsaid; one !== null; one = one.before) own.push(one.spend);
+    spends.push(...own.reverse());
+    put.push(putOf(account, { ...held, unsaid: null }));
+  }
+  if (source === undefined || spends.length === 0) return {};
+  const emit: { to: 'spends'; key: string; partition: number; value: SpendBatch }[] = [];
+  for (let from = 0; from < spends.length; from += SPENDS_A_RECORD)
+    emit.push({
+      to: 'spends',
+      key: source.topic,
+      partition: source.partition,
+      value: { source, spends: spends.slice(from, from + SPENDS_A_RECORD) },
+    });
+  return { emit, put };
 };
 
 /** The account gave no lease: it is not asked for one for a while. */

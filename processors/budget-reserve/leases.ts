@@ -1,5 +1,6 @@
 import type { EpochMs, Micros, TenantId } from '../../schemas/brand.js';
 import type { Partition } from '../processor.js';
+import type { Spend } from './spend.js';
 
 /** A partition and the account that it spends of. */
 export interface LeaseHolder extends Partition {
@@ -76,6 +77,14 @@ export interface LeaseState {
     readonly saidAt: EpochMs;
   } | null;
   readonly returnedAt: EpochMs;
+  /** Spent in the transaction at hand, newest first; null once it is written. */
+  readonly unsaid: Unsaid | null;
+}
+
+/** Spends, as a list: one more is one object, however many there are. */
+export interface Unsaid {
+  readonly spend: Spend;
+  readonly before: Unsaid | null;
 }
 
 export const NO_LEASE: LeaseState = {
@@ -90,6 +99,7 @@ export const NO_LEASE: LeaseState = {
   directUntil: 0,
   returning: null,
   returnedAt: 0,
+  unsaid: null,
 };
 
 /** An account that gave no lease is asked message by message for so long. */

@@ -1,14 +1,6 @@
-import { z } from 'zod';
-import {
-  type EpochMs,
-  type MessageId,
-  messageId,
-  type Micros,
-  type TenantId,
-  tenantId,
-} from '../../schemas/brand.js';
-import { asError, PipelineError } from '../../schemas/error.js';
-import type { Coordinates, Headers } from '../../schemas/record.js';
+import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
+import { PipelineError } from '../../schemas/error.js';
+import type { Partition } from '../processor.js';
 
 /** One message's share of a lease, by number from 1: never used again, whatever the message. */
 export interface SpendId {
@@ -29,8 +21,8 @@ export interface Spend extends SpendId {
   readonly units: number;
   readonly cashCapMicros: Micros | null;
   readonly unitsCap: number | null;
-  /** The record that was paid for. */
-  readonly at: Coordinates;
+  /** Of the record that was paid for, on its partition. */
+  readonly offset: number;
 }
 
 /** `leaseId` of records: the lease, and which spend of it. */
@@ -47,62 +39,9 @@ export const spendIdOf = (leaseId: string): SpendId => {
   return { lease: Number(lease), number: Number(number) };
 };
 
-/** The header of `reserved` that tells settle of a spend: it does not read the record. */
-export const SPEND_HEADER = 'millrace-spend';
-
-const micros = z
-  .string()
-  .regex(/^\d{1,19}$/)
-  .transform(BigInt);
-const count = z.int().nonnegative();
-const schema = z.object({
-  spend: z.string(),
-  tenantId: z.string().transform(tenantId),
-  messageId: z.uuid().transform(messageId),
-  generation: count,
-  createdAt: z.number(),
-  expiresAt: z.number(),
-  cashMicros: micros,
-  units: count,
-  cashCapMicros: micros.nullable(),
-  unitsCap: count.nullable(),
-  at: z.tuple([z.string(), count, count]),
-});
-
-export const spendHeaders = (spend: Spend): Headers => {
-  const { topic, partition, offset } = spend.at;
-  const body: z.input<typeof schema> = {
-    spend: leaseIdOf(spend),
-    tenantId: spend.tenantId,
-    messageId: spend.messageId,
-    generation: spend.generation,
-    createdAt: spend.createdAt,
-    expiresAt: spend.expiresAt,
-    cashMicros: spend.cashMicros.toString(),
-    units: spend.units,
-    cashCapMicros: spend.cashCapMicros?.toString() ?? null,
-    unitsCap: spend.unitsCap,
-    at: [topic, partition, offset],
-  };
-  return { [SPEND_HEADER]: Buffer.from(JSON.stringify(body)) };
-};
-
-/**
- * The spend that a record of `reserved` tells of; null: it was reserved directly.
- * @throws PipelineError undecodable: not of our writing
- */
-export const spendIn = (headers: Headers): Spend | null => {
-  const text = headers[SPEND_HEADER];
-  if (text === undefined) return null;
-  try {
-    const { spend, at, ...known } = schema.parse(JSON.parse(text.toString()));
-    const [topic, partition, offset] = at;
-    return { ...spendIdOf(spend), ...known, at: { topic, partition, offset } };
-  } catch (cause) {
-    throw new PipelineError(
-      'undecodable',
-      `header ${SPEND_HEADER}: ${asError(cause).message}`,
-      cause,
-    );
-  }
-};
+/** What one transaction of a partition spent of its leases: the entry that settle books, and its proof. */
+export interface SpendBatch {
+  /** Where the records lie that were paid for. */
+  readonly source: Partition;
+  readonly spends: readonly Spend[];
+}

@@ -1,13 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import type {
   DeliveryFeedback,
   MessageRefused,
   Settlement,
 } from '../../schemas/generated/records.js';
-import type { Headers } from '../../schemas/record.js';
-import { SPEND_HEADER, type Spend, spendHeaders } from '../budget-reserve/spend.js';
-import { postingOf, postingSlice } from './postings.js';
+import type { Spend, SpendBatch } from '../budget-reserve/spend.js';
+import { postingOf, postingSlice, weightOf } from './postings.js';
 
 const settlement = (kind: Settlement['kind'], leaseId: string | null = null): Settlement => ({
   kind,
@@ -93,7 +92,7 @@ test("a slice keeps its offsets and its postings' order", () => {
   expect(postings.map(({ kind }) => kind)).toEqual(['post', 'reverse']);
 });
 
-describe('what `reserved` says of leases', () => {
+test('a record of spends is each of them, with the record that it paid for', () => {
   const spend: Spend = {
     lease: 3,
     number: 12,
@@ -106,48 +105,20 @@ describe('what `reserved` says of leases', () => {
     units: 2,
     cashCapMicros: null,
     unitsCap: 5,
-    at: { topic: 'ingest.p1', partition: 2, offset: 77 },
+    offset: 77,
   };
-  const slice = (headers: Headers) =>
-    postingSlice({
-      topic: 'reserved.p1',
-      partition: 0,
-      start: 5,
-      next: 6,
-      records: [
-        {
-          at: { topic: 'reserved.p1', partition: 0, offset: 5 },
-          key: null,
-          value: null,
-          timestamp: 1_234,
-          headers,
-          size: 0,
-        },
-      ],
-    });
-
-  test('its header is the spend, whole', () => {
-    expect(slice(spendHeaders(spend))).toMatchObject({
-      postings: [],
-      spends: [spend],
-      passed: 1_234,
-    });
+  const source = { topic: 'ingest.p1', partition: 2 };
+  const value: SpendBatch = { source, spends: [spend, { ...spend, number: 13, offset: 78 }] };
+  const at = { topic: 'internal.spends.p1', partition: 2, offset: 5 };
+  const record = { at, key: null, value, timestamp: 1_234, headers: {}, size: 0 };
+  const slice = postingSlice({ ...at, start: 5, next: 6, records: [record] });
+  expect(slice).toMatchObject({
+    postings: [],
+    spends: [
+      { number: 12, at: { ...source, offset: 77 } },
+      { number: 13, at: { ...source, offset: 78 } },
+    ],
+    passed: 1_234,
   });
-
-  test('without it nothing was spent: the message was reserved directly', () => {
-    expect(slice({})).toMatchObject({ postings: [], spends: [] });
-  });
-
-  test.each([
-    ['no JSON', '{'],
-    ['a part missing', '{"spend":"1.2"}'],
-    ['no lease of ours', JSON.stringify({ ...JSON.parse(text(spend)), spend: 'x' })],
-    ['a negative amount', JSON.stringify({ ...JSON.parse(text(spend)), cashMicros: '-1' })],
-  ])('%s is an error that names the header', (_, value) => {
-    expect(() => slice({ [SPEND_HEADER]: Buffer.from(value) })).toThrow(/millrace-spend/);
-  });
-
-  function text(of: Spend): string {
-    return spendHeaders(of)[SPEND_HEADER]?.toString() ?? '';
-  }
+  expect(weightOf(value)).toBe(2);
 });

@@ -1,6 +1,6 @@
 import type { DeliveryFeedback, MessageRefused } from '../../schemas/generated/records.js';
 import type { PartitionSlice } from '../../schemas/record.js';
-import { spendIdOf, spendIn } from '../budget-reserve/spend.js';
+import { type SpendBatch, spendIdOf } from '../budget-reserve/spend.js';
 import type { Posting, PostingSlice } from './settlements.js';
 
 const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation'] as const;
@@ -8,9 +8,9 @@ const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation
 export const SETTLED_FEEDBACK = [...SETTLED, 'channel'] as const;
 export const SETTLED_REFUSAL = [...SETTLED, 'retryable'] as const;
 
-/** What settle reads; null: of `reserved`, whose header says all. */
+/** What settle reads: what leases spent, and what it came to. */
 export type Settled =
-  | null
+  | SpendBatch
   | Pick<DeliveryFeedback, (typeof SETTLED_FEEDBACK)[number]>
   | Pick<MessageRefused, (typeof SETTLED_REFUSAL)[number]>;
 
@@ -18,7 +18,7 @@ export type Settled =
  * What an event means for its reservation; null: nothing. The event decided it (send with the provider's answer in
  * hand, everything later in the receipts stage); here it is only read.
  */
-export const postingOf = (event: NonNullable<Settled>): Posting | null => {
+export const postingOf = (event: Exclude<Settled, SpendBatch>): Posting | null => {
   const { settlement, messageId, tenantId, createdAt, generation } = event;
   if (settlement.kind === 'none') return null;
   // Money is reserved only after dedupe has seen all three; refusals without them come from before.
@@ -37,6 +37,9 @@ export const postingOf = (event: NonNullable<Settled>): Posting | null => {
   };
 };
 
+/** How much work a record is: rows. */
+export const weightOf = (value: Settled): number => ('spends' in value ? value.spends.length : 1);
+
 /** A partition's slice as the ledger takes it: its postings and spends in order, and the offsets they move. */
 export const postingSlice = ({
   topic,
@@ -49,7 +52,11 @@ export const postingSlice = ({
   partition,
   start,
   next,
-  postings: records.flatMap(({ value }) => (value === null ? [] : (postingOf(value) ?? []))),
-  spends: records.flatMap(({ value, headers }) => (value === null ? (spendIn(headers) ?? []) : [])),
+  postings: records.flatMap(({ value }) => ('spends' in value ? [] : (postingOf(value) ?? []))),
+  spends: records.flatMap(({ value }) =>
+    'spends' in value
+      ? value.spends.map((spend) => ({ ...spend, at: { ...value.source, offset: spend.offset } }))
+      : [],
+  ),
   passed: records.length === 0 ? null : Math.max(...records.map(({ timestamp }) => timestamp)),
 });

@@ -22,11 +22,11 @@ export const FAULT_LANES = ['p0', 'p2'] as const satisfies readonly Lane[];
 const OTHER_LANES = LANES.filter((lane) => !FAULT_LANES.some((one) => one === lane));
 /**
  * The topics of their retries stay: a message that nobody knows the outcome of is sent again in its own lane. So do those of
- * what was reserved: settle reads them all.
+ * what leases spent: settle reads them all.
  */
 const isUsed = ({ name }: TopicSpec): boolean =>
   name.includes('retry.') ||
-  name.includes('reserved.') ||
+  name.includes('internal.spends.') ||
   !OTHER_LANES.some((lane) => name.endsWith(`.${lane}`));
 
 /** What a run's workers work on. */

@@ -4,8 +4,7 @@ import type {
   ReservationRequest,
   Reservations,
 } from '../../processors/budget-reserve/reservations.js';
-import type { Spend } from '../../processors/budget-reserve/spend.js';
-import type { Posting, Settlements } from '../../processors/settle/settlements.js';
+import type { BookedSpend, Posting, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAccountLevels } from './account-levels.js';
 import { giveBackLease } from './lease-accounts.js';
@@ -95,7 +94,7 @@ const giveBack = (lease: number | null, over: Partial<LeaseReturn> = {}) =>
 const id = (n: number) => messageId(`00000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
 
 /** 100 micros and one unit. */
-const spend = (lease: number, number: number, over: Partial<Spend> = {}): Spend => ({
+const spend = (lease: number, number: number, over: Partial<BookedSpend> = {}): BookedSpend => ({
   lease,
   number,
   tenantId: tenantId(tenant),
@@ -107,12 +106,13 @@ const spend = (lease: number, number: number, over: Partial<Spend> = {}): Spend 
   units: 1,
   cashCapMicros: null,
   unitsCap: null,
+  offset: number,
   at: { topic: 'ingest.p0', partition: 0, offset: number },
   ...over,
 });
 
 /** Of what spend() says, at 60 micros. */
-const posting = (kind: Posting['kind'], of: Spend, over: Partial<Posting> = {}): Posting => ({
+const posting = (kind: Posting['kind'], of: BookedSpend, over: Partial<Posting> = {}): Posting => ({
   kind,
   tenantId: of.tenantId,
   messageId: of.messageId,
@@ -130,7 +130,7 @@ const withoutSpend = ({ spend: leased, ...rest }: Posting): Posting => {
   return rest;
 };
 
-const apply = async (topic: string, what: { spends?: Spend[]; postings?: Posting[] }) => {
+const apply = async (topic: string, what: { spends?: BookedSpend[]; postings?: Posting[] }) => {
   const at = { topic: `${topic}.${tenant}`, partition: 0 };
   await settlements.loadOffsets([{ ...at, beginning: 0 }]);
   const start = offsets.get(at.topic) ?? 0;
@@ -140,7 +140,7 @@ const apply = async (topic: string, what: { spends?: Spend[]; postings?: Posting
   if (answer.kind === 'lost') throw new Error('lost');
   return Object.fromEntries(Object.entries(answer.outcomes).filter(([, count]) => count > 0));
 };
-const book = (...spends: Spend[]) => apply('reserved', { spends });
+const book = (...spends: BookedSpend[]) => apply('reserved', { spends });
 const settle = (...postings: Posting[]) => apply('feedback', { postings });
 
 /** cash available, pending, posted / PV the same; they add up, and nothing drifts. */

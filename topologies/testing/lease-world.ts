@@ -5,12 +5,8 @@ import {
 } from '../../processors/budget-reserve/leased-reserve.js';
 import type { LeaseReturn, LeaseState, Leases } from '../../processors/budget-reserve/leases.js';
 import type { Reservations } from '../../processors/budget-reserve/reservations.js';
-import {
-  type Spend,
-  type SpendId,
-  spendIdOf,
-  spendIn,
-} from '../../processors/budget-reserve/spend.js';
+import { type SpendId, spendIdOf } from '../../processors/budget-reserve/spend.js';
+import type { BookedSpend } from '../../processors/settle/settlements.js';
 import { worstCase } from '../../processors/budget-reserve/worst-case.js';
 import type { Decision } from '../../processors/processor.js';
 import { NOW, configTable, deduped } from '../../processors/testing/intake-fixtures.js';
@@ -101,7 +97,7 @@ export class LeaseWorld {
   private againOffset = 0;
   private readonly settlements;
   private readonly database: Database;
-  private readonly spends: Spend[] = [];
+  private readonly spends: BookedSpend[] = [];
   private readonly postings: Parameters<
     ReturnType<typeof postgresSettlements>['apply']
   >[0][number]['postings'][number][] = [];
@@ -348,6 +344,10 @@ export class LeaseWorld {
     if (emission.to === 'diverted') {
       this.diverted.push(emission.value);
       this.divertedInAll += 1;
+    } else if (emission.to === 'spends') {
+      const { source, spends } = emission.value;
+      for (const spend of spends)
+        this.spends.push({ ...spend, at: { ...source, offset: spend.offset } });
     } else if (emission.to === 'refused') {
       const { messageId: id, reason } = emission.value;
       if (id === null) throw new Error('refused without its id');
@@ -360,8 +360,6 @@ export class LeaseWorld {
         units,
         spend: leaseId === null ? null : spendIdOf(leaseId),
       });
-      const spend = spendIn(emission.headers ?? {});
-      if (spend !== null) this.spends.push(spend);
     }
   }
 
@@ -398,7 +396,12 @@ export class LeaseWorld {
     const definition = stage(leasedReserve({ recipientHash: () => '' }), {
       // Read from ingest, as the chain hands it over.
       from: { deduped: { ...lane.deduped, name: this.source } },
-      to: { reserved: lane.reserved, refused: this.topics.refused, diverted: lane.again.deduped },
+      to: {
+        reserved: lane.reserved,
+        spends: lane.spends,
+        refused: this.topics.refused,
+        diverted: lane.again.deduped,
+      },
       state: { leases: lane.leases },
       tables: { config: this.topics.config, accounts: this.topics.accounts },
     });

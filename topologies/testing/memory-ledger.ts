@@ -67,7 +67,7 @@ export class MemoryLedger implements Reservations, OwnReservations {
   /** As settle does with what lies on feedback and refused. */
   settle(events: readonly Settled[]): void {
     for (const event of events) {
-      const posting = event === null ? null : postingOf(event);
+      const posting = 'spends' in event ? null : postingOf(event);
       if (posting !== null) this.apply(posting);
     }
   }

@@ -273,7 +273,8 @@ const spent = (
     throw new Error('a lease is never spent beyond what is left of it');
   const id = { lease: held.lease, number: held.spends + 1 };
   const spend: Spend = {
-    ...id,
+    lease: id.lease,
+    number: id.number,
     tenantId: request.tenantId,
     messageId: request.messageId,
     generation,
@@ -285,13 +286,20 @@ const spent = (
     unitsCap: request.units,
     offset: at.offset,
   };
+  // Field by field: a spread here is measurable.
   const next: LeaseState = {
-    ...held,
-    unsaid: { spend, before: held.unsaid },
+    lease: held.lease,
+    grantNo: held.grantNo,
+    returnNo: held.returnNo,
     spends: id.number,
     cashMicros: held.cashMicros - cashMicros,
     units: held.units - units,
+    granted: held.granted,
     spentAt: now,
+    directUntil: held.directUntil,
+    returning: held.returning,
+    returnedAt: held.returnedAt,
+    unsaid: { spend, before: held.unsaid },
   };
   return {
     put: [putOf(account, next)],

@@ -53,10 +53,6 @@ export const postingSlice = ({
   start,
   next,
   postings: records.flatMap(({ value }) => ('spends' in value ? [] : (postingOf(value) ?? []))),
-  spends: records.flatMap(({ value }) =>
-    'spends' in value
-      ? value.spends.map((spend) => ({ ...spend, at: { ...value.source, offset: spend.offset } }))
-      : [],
-  ),
+  spends: records.flatMap(({ value }) => ('spends' in value ? [value] : [])),
   passed: records.length === 0 ? null : Math.max(...records.map(({ timestamp }) => timestamp)),
 });

@@ -1,6 +1,5 @@
 import type { EpochMs, MessageId, Micros, TenantId } from '../../schemas/brand.js';
-import type { Coordinates } from '../../schemas/record.js';
-import type { Spend, SpendId } from '../budget-reserve/spend.js';
+import type { SpendBatch, SpendId } from '../budget-reserve/spend.js';
 
 /** One resolution of one reservation. */
 export interface Posting {
@@ -21,9 +20,6 @@ export interface Posting {
   readonly spend?: SpendId;
 }
 
-/** A spend, and the record that was paid for. */
-export type BookedSpend = Spend & { readonly at: Coordinates };
-
 /** The postings of one partition's slice. Without postings it only moves the offset. */
 export interface PostingSlice {
   readonly topic: string;
@@ -34,7 +30,7 @@ export interface PostingSlice {
   readonly next: number;
   readonly postings: readonly Posting[];
   /** Of leases: booked as their messages' reservations, before the postings. */
-  readonly spends?: readonly BookedSpend[];
+  readonly spends?: readonly SpendBatch[];
   /** All that this partition held before is among what was applied, with these; null: not known. */
   readonly passed?: EpochMs | null;
 }

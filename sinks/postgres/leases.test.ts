@@ -4,7 +4,8 @@ import type {
   ReservationRequest,
   Reservations,
 } from '../../processors/budget-reserve/reservations.js';
-import type { BookedSpend, Posting, Settlements } from '../../processors/settle/settlements.js';
+import type { Spend } from '../../processors/budget-reserve/spend.js';
+import type { Posting, Settlements } from '../../processors/settle/settlements.js';
 import { messageId, tenantId } from '../../schemas/brand.js';
 import { postgresAccountLevels } from './account-levels.js';
 import { giveBackLease } from './lease-accounts.js';
@@ -94,7 +95,7 @@ const giveBack = (lease: number | null, over: Partial<LeaseReturn> = {}) =>
 const id = (n: number) => messageId(`00000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
 
 /** 100 micros and one unit. */
-const spend = (lease: number, number: number, over: Partial<BookedSpend> = {}): BookedSpend => ({
+const spend = (lease: number, number: number, over: Partial<Spend> = {}): Spend => ({
   lease,
   number,
   tenantId: tenantId(tenant),
@@ -107,12 +108,11 @@ const spend = (lease: number, number: number, over: Partial<BookedSpend> = {}): 
   cashCapMicros: null,
   unitsCap: null,
   offset: number,
-  at: { topic: 'ingest.p0', partition: 0, offset: number },
   ...over,
 });
 
 /** Of what spend() says, at 60 micros. */
-const posting = (kind: Posting['kind'], of: BookedSpend, over: Partial<Posting> = {}): Posting => ({
+const posting = (kind: Posting['kind'], of: Spend, over: Partial<Posting> = {}): Posting => ({
   kind,
   tenantId: of.tenantId,
   messageId: of.messageId,
@@ -125,22 +125,29 @@ const posting = (kind: Posting['kind'], of: BookedSpend, over: Partial<Posting> 
   ...over,
 });
 
+const source = { topic: 'ingest.p0', partition: 0 };
+
 const withoutSpend = ({ spend: leased, ...rest }: Posting): Posting => {
   expect(leased).toBeDefined();
   return rest;
 };
 
-const apply = async (topic: string, what: { spends?: BookedSpend[]; postings?: Posting[] }) => {
+const apply = async (
+  topic: string,
+  what: { spends?: Spend[]; postings?: Posting[]; from?: typeof source },
+) => {
   const at = { topic: `${topic}.${tenant}`, partition: 0 };
   await settlements.loadOffsets([{ ...at, beginning: 0 }]);
   const start = offsets.get(at.topic) ?? 0;
   offsets.set(at.topic, start + 1);
-  const { spends = [], postings = [] } = what;
-  const answer = await settlements.apply([{ ...at, start, next: start + 1, spends, postings }]);
+  const { spends = [], postings = [], from = source } = what;
+  const answer = await settlements.apply([
+    { ...at, start, next: start + 1, spends: [{ source: from, spends }], postings },
+  ]);
   if (answer.kind === 'lost') throw new Error('lost');
   return Object.fromEntries(Object.entries(answer.outcomes).filter(([, count]) => count > 0));
 };
-const book = (...spends: BookedSpend[]) => apply('reserved', { spends });
+const book = (...spends: Spend[]) => apply('reserved', { spends });
 const settle = (...postings: Posting[]) => apply('feedback', { postings });
 
 /** cash available, pending, posted / PV the same; they add up, and nothing drifts. */
@@ -424,8 +431,9 @@ describe('a spend', () => {
   test('of a record that was reserved directly before its transaction was aborted: one pays, and its postings find it', async () => {
     const { lease } = await grant();
     expect(await direct(1, 100n)).toBe('reserved');
-    const one = spend(lease, 1, { at: { topic: 'ingest.p0', partition: 3, offset: 1 } });
-    expect(await book(one)).toEqual({ given_back: 1 });
+    const one = spend(lease, 1);
+    const from = { topic: 'ingest.p0', partition: 3 };
+    expect(await apply('reserved', { spends: [one], from })).toEqual({ given_back: 1 });
     expect(await settle(posting('post', one))).toEqual({ applied: 1 });
     expect(await balance()).toBe('995040 4900 60 / 9950 49 1');
   });
@@ -510,7 +518,14 @@ test('two that book and post the same spends at the same time lose neither', asy
     );
     const slice = { partition: number, start: 0, next: 1 };
     await Promise.all([
-      settlements.apply([{ ...slice, topic: `reserved.${tenant}`, spends: [one], postings: [] }]),
+      settlements.apply([
+        {
+          ...slice,
+          topic: `reserved.${tenant}`,
+          spends: [{ source, spends: [one] }],
+          postings: [],
+        },
+      ]),
       settlements.apply([
         { ...slice, topic: `feedback.${tenant}`, spends: [], postings: [posting('post', one)] },
       ]),

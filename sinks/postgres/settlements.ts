@@ -30,7 +30,12 @@ interface Spend {
   readonly units: number;
   readonly cashCapMicros: bigint | null;
   readonly unitsCap: number | null;
-  readonly at: Partition & { readonly offset: number };
+  readonly offset: number;
+}
+
+interface SpendBatch {
+  readonly source: Partition;
+  readonly spends: readonly Spend[];
 }
 
 interface Partition {
@@ -42,7 +47,7 @@ interface Slice extends Partition {
   readonly start: number;
   readonly next: number;
   readonly postings: readonly Posting[];
-  readonly spends?: readonly Spend[];
+  readonly spends?: readonly SpendBatch[];
   readonly passed?: EpochMs | null;
 }
 
@@ -88,7 +93,8 @@ const rounds = (postings: readonly Posting[]): number[] => {
 
 const parameters = (slices: readonly Slice[]): readonly string[] => {
   const postings = slices.flatMap((slice) => slice.postings);
-  const spends = slices.flatMap((slice) => slice.spends ?? []);
+  const batches = slices.flatMap((slice) => slice.spends ?? []);
+  const spends = batches.flatMap((batch) => batch.spends);
   return [
     ...sliceParameters(slices),
     textArray(
@@ -116,9 +122,9 @@ const parameters = (slices: readonly Slice[]): readonly string[] => {
     numberArray(spends.map(({ units }) => units)),
     numberArray(spends.map(({ cashCapMicros }) => cashCapMicros)),
     numberArray(spends.map(({ unitsCap }) => unitsCap)),
-    textArray(spends.map(({ at }) => at.topic)),
-    numberArray(spends.map(({ at }) => at.partition)),
-    numberArray(spends.map(({ at }) => at.offset)),
+    textArray(batches.flatMap(({ source, spends: own }) => own.map(() => source.topic))),
+    numberArray(batches.flatMap(({ source, spends: own }) => own.map(() => source.partition))),
+    numberArray(spends.map(({ offset }) => offset)),
     numberArray(spends.map(({ expiresAt }) => expiresAt)),
   ];
 };
@@ -141,7 +147,9 @@ export const postgresSettlements = (database: Database, consumer: string) => {
       // The first message of a day may be paid for by a lease.
       await days.closed(
         new Set(
-          slices.flatMap(({ spends = [] }) => spends.map(({ createdAt }) => dayOf(createdAt))),
+          slices.flatMap(({ spends: batches = [] }) =>
+            batches.flatMap(({ spends }) => spends.map(({ createdAt }) => dayOf(createdAt))),
+          ),
         ),
       );
       const rows = await database.query<Row>(SETTLE, [consumer, ...parameters(slices)]);

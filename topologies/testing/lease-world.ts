@@ -5,8 +5,7 @@ import {
 } from '../../processors/budget-reserve/leased-reserve.js';
 import type { LeaseReturn, LeaseState, Leases } from '../../processors/budget-reserve/leases.js';
 import type { Reservations } from '../../processors/budget-reserve/reservations.js';
-import { type SpendId, spendIdOf } from '../../processors/budget-reserve/spend.js';
-import type { BookedSpend } from '../../processors/settle/settlements.js';
+import { type SpendBatch, type SpendId, spendIdOf } from '../../processors/budget-reserve/spend.js';
 import { worstCase } from '../../processors/budget-reserve/worst-case.js';
 import type { Decision } from '../../processors/processor.js';
 import { NOW, configTable, deduped } from '../../processors/testing/intake-fixtures.js';
@@ -97,7 +96,8 @@ export class LeaseWorld {
   private againOffset = 0;
   private readonly settlements;
   private readonly database: Database;
-  private readonly spends: BookedSpend[] = [];
+  /** One each, so that settle may read any number. */
+  private readonly spends: SpendBatch[] = [];
   private readonly postings: Parameters<
     ReturnType<typeof postgresSettlements>['apply']
   >[0][number]['postings'][number][] = [];
@@ -346,8 +346,7 @@ export class LeaseWorld {
       this.divertedInAll += 1;
     } else if (emission.to === 'spends') {
       const { source, spends } = emission.value;
-      for (const spend of spends)
-        this.spends.push({ ...spend, at: { ...source, offset: spend.offset } });
+      for (const spend of spends) this.spends.push({ source, spends: [spend] });
     } else if (emission.to === 'refused') {
       const { messageId: id, reason } = emission.value;
       if (id === null) throw new Error('refused without its id');

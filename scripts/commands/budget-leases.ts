@@ -8,18 +8,25 @@ import {
 } from '../../sinks/postgres/lease-accounts.js';
 import { operatorActions } from '../../sinks/postgres/operator-actions.js';
 import type { Database } from '../../sinks/postgres/pool.js';
+import type { Environment } from '../../topologies/config.js';
+import { rdkafkaConnection } from '../../topologies/kafka-connection.js';
 import { groupOf } from '../../topologies/runtime/worker.js';
+import { topicNames } from '../../topologies/topic-names.js';
 import { type Ended, recorded, requiredReason } from '../actions/recorded.js';
 import { chosen, nameOf } from '../budget/accounts.js';
+import { reAdd } from '../budget/re-add.js';
 import type { Cli } from '../cli/cli.js';
 import { command } from '../cli/command.js';
-import { NotNow, Unsuccessful } from '../cli/exit.js';
+import { BreaksFound, NotNow, Unsuccessful } from '../cli/exit.js';
 import { integer } from '../cli/options.js';
 import { table } from '../cli/table.js';
 import { withDatabase } from '../cli/with-database.js';
 
+type KafkaEnvironment = Environment['kafka'];
+
 interface Options {
   readonly giveBack?: number;
+  readonly reAdd?: true;
   readonly reason?: string;
   readonly apply?: true;
   readonly json?: true;
@@ -39,22 +46,27 @@ export const budgetLeases = (cli: Cli): Command =>
     'leases',
     `What partitions of intake hold of accounts, to spend without asking: part of pending. A lease goes back by itself
 once nobody spends of it, unless its partition lost its state and has another lease since (set aside): what that one has
-left goes back with --give-back, once settle has read all that was spent of it.`,
+left goes back with --give-back, once settle has read all that was spent of it. --re-add adds up again what every lease
+spent, from the log that justifies it, and compares it with the ledger; it ends with 3 where they differ.`,
     [
       'millrace budget leases',
       'millrace budget leases harbour/logistics --json',
+      'millrace budget leases --re-add',
       'millrace budget leases --give-back 17 --reason "internal.leases was deleted" --apply',
     ],
   )
     .argument('[accounts...]', 'tenant/line, or tenant; default: all')
     .option('--give-back <lease>', 'what this one has left', integer(1, 2 ** 31 - 1))
+    .option('--re-add', 'from internal.spends.*, up to where settle has booked it')
     .option('--reason <text>', 'why; kept in the record of actions')
     .option('--apply', 'do it; default: show only')
     .option('--json', 'machine-readable: micros of the currency')
     .action(async (names: readonly string[], options: Options) => {
       const { postgres, kafka } = cli.environment(['postgres', 'kafka']);
       await withDatabase(postgres, (database) =>
-        leases(cli, database, groupOf(kafka.prefix, 'settle'), names, options),
+        options.reAdd === true
+          ? compared(cli, database, kafka, options)
+          : leases(cli, database, groupOf(kafka.prefix, 'settle'), names, options),
       );
     });
 
@@ -97,6 +109,46 @@ const leases = async (
     cli.print(
       `lease ${String(giveBack)} gave back ${decimalOf(outcome.cashMicros)} and ${String(outcome.units)} PV (action ${id})`,
     );
+};
+
+const compared = async (
+  cli: Cli,
+  database: Database,
+  kafka: KafkaEnvironment,
+  { json }: Options,
+): Promise<void> => {
+  const found = await reAdd({
+    database,
+    settings: rdkafkaConnection(kafka),
+    names: topicNames(kafka.prefix),
+    settle: groupOf(kafka.prefix, 'settle'),
+    now: Date.now(),
+  });
+  const differ = found.leases.filter(({ verdict }) => verdict === 'differs');
+  if (json === true) cli.printJson(found);
+  else {
+    const odd = found.leases.filter(({ verdict }) => verdict !== 'same');
+    if (odd.length > 0)
+      cli.print(
+        table(
+          ['lease', 'account', 'booked', 'log', '', 'booked PV', 'log PV', ''],
+          odd.map((one) => [
+            String(one.lease),
+            nameOf(one),
+            decimalOf(one.cash),
+            decimalOf(one.logCash),
+            one.currency,
+            String(one.units),
+            String(one.logUnits),
+            one.verdict === 'older' ? 'older than the log' : 'differs',
+          ]),
+        ),
+      );
+    cli.print(
+      `${String(found.leases.length)} leases, ${String(found.spends)} spends in the log: ${String(differ.length)} differ`,
+    );
+  }
+  if (differ.length > 0) throw new BreaksFound();
 };
 
 const withLeft = (lease: OpenLease) => ({

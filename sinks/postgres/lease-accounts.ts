@@ -82,3 +82,50 @@ export const giveBackLease = async (
   if (row === undefined) throw new Error('give_back_lease answers one row');
   return { kind: row.outcome, cashMicros: row.cash ?? 0n, units: row.units ?? 0n };
 };
+
+/** What a lease has spent as the ledger has it. Cash in micros of the currency. */
+export interface SpentLease {
+  readonly lease: number;
+  readonly tenantId: string;
+  readonly businessLine: string;
+  readonly currency: string;
+  readonly cash: bigint;
+  readonly units: bigint;
+  readonly openedAt: Date;
+}
+
+/**
+ * Every lease, and how far in which partitions its spends are booked: next offsets by topic/partition, as partitionId has it.
+ * @param settle the consumer name that postgresSettlements has
+ * @throws PipelineError postgres_*
+ */
+export const spentLeases = async (
+  database: Database,
+  settle: string,
+): Promise<{
+  readonly leases: readonly SpentLease[];
+  readonly booked: ReadonlyMap<string, number>;
+}> => {
+  const rows = await database.query<{
+    lease_id: number;
+    tenant_id: string;
+    business_line: string;
+    currency: string;
+    cash_spent: bigint;
+    units_spent: bigint;
+    opened_at: Date;
+    offsets: Readonly<Record<string, number>>;
+  }>(sqlQuery('leases-spent'), [settle]);
+  return {
+    leases: rows.map((row) => ({
+      lease: row.lease_id,
+      tenantId: row.tenant_id,
+      businessLine: row.business_line,
+      currency: row.currency,
+      cash: row.cash_spent,
+      units: row.units_spent,
+      openedAt: row.opened_at,
+    })),
+    booked: new Map(Object.entries(rows[0]?.offsets ?? {})),
+  };
+};

@@ -206,6 +206,28 @@ test('it says that it has caught up only for what it has stored, and of a time t
   await stopAll();
 });
 
+test('a partition that nothing is written to has caught up also while another one is never at rest', async () => {
+  const { store, start, write, topic } = await scene();
+  start();
+  await write(['first'], 0);
+  await eventually('the first', () => store.values.length === 1);
+  let writing = true;
+  const traffic = (async () => {
+    while (writing) await write(['more'], 0);
+  })();
+  try {
+    const quiet = partitionId({ topic, partition: 1 });
+    const said = () => store.caughtUp.filter(({ partitions }) => partitions.includes(quiet)).length;
+    const before = said();
+    await eventually('the quiet one', () => said() >= before + 3);
+    expect(store.values.length).toBeGreaterThan(10);
+  } finally {
+    writing = false;
+    await traffic;
+  }
+  await stopAll();
+});
+
 test('a refusal of the store stops the worker: a person must act', async () => {
   const { store, topic, start, write } = await scene();
   const { done } = (start(), running.splice(0)[0] ?? { done: Promise.resolve() });

@@ -43,7 +43,7 @@ export interface Sink<V> {
   readonly write: (slices: readonly PartitionSlice<V>[]) => Promise<readonly TopicPartition[]>;
   /** Only a view of the topics: while it is refused or away, it waits and readiness says degraded. */
   readonly derived?: true;
-  /** At least every second while nothing is left to read: everything these partitions held at `at` is stored. */
+  /** At least every second, of partitions in which nothing is left to read: everything that they held at `at` is stored. */
   readonly caughtUp?: (partitions: readonly TopicPartition[], at: EpochMs) => Promise<void>;
 }
 
@@ -169,7 +169,7 @@ export class SinkTask<V> {
     const slices = await this.persist(() => this.slices(records));
     if (slices === undefined) return;
     if (slices.length === 0) {
-      await this.idle();
+      await this.sayCaughtUp();
       return;
     }
     const full = records.length >= this.options.maxBatch;
@@ -191,6 +191,7 @@ export class SinkTask<V> {
     this.consumer.native.commit(
       slices.map(({ topic, partition, next }) => ({ topic, partition, offset: next })),
     );
+    await this.sayCaughtUp();
   }
 
   private async linger(): Promise<void> {
@@ -198,7 +199,8 @@ export class SinkTask<V> {
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
 
-  private async idle(): Promise<void> {
+  /** Of partitions that are read to their end, also while others are not: what waits for the slowest must not wait for traffic to end. */
+  private async sayCaughtUp(): Promise<void> {
     const { caughtUp } = this.sink;
     const now = Date.now();
     if (caughtUp === undefined || now - this.idleAt < IDLE_EVERY_MS || this.positions.size === 0)

@@ -18,6 +18,7 @@ class Store {
   readonly next = new Map<PartitionId, number>();
   readonly caughtUp: { partitions: string[]; at: number }[] = [];
   away = false;
+  takesMs = 0;
   writes = 0;
 
   sink(name: string, topic: string): Sink<string> {
@@ -45,7 +46,10 @@ class Store {
             return next;
           }),
         ),
-      write: (slices) => this.answer(() => this.write(slices)),
+      write: async (slices) => {
+        if (this.takesMs > 0) await new Promise((resolve) => setTimeout(resolve, this.takesMs));
+        return this.answer(() => this.write(slices));
+      },
       caughtUp: (partitions, at) => {
         this.caughtUp.push({ partitions: partitions.map(partitionId).sort(), at });
         return Promise.resolve();
@@ -211,10 +215,14 @@ test('a partition that nothing is written to has caught up also while another on
   start();
   await write(['first'], 0);
   await eventually('the first', () => store.values.length === 1);
-  let writing = true;
-  const traffic = (async () => {
-    while (writing) await write(['more'], 0);
-  })();
+  // Whenever it has written there is more to read.
+  store.takesMs = 400;
+  const traffic = { on: true };
+  const writing = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      while (traffic.on) await write(['more'], 0);
+    }),
+  );
   try {
     const quiet = partitionId({ topic, partition: 1 });
     const said = () => store.caughtUp.filter(({ partitions }) => partitions.includes(quiet)).length;
@@ -222,8 +230,8 @@ test('a partition that nothing is written to has caught up also while another on
     await eventually('the quiet one', () => said() >= before + 3);
     expect(store.values.length).toBeGreaterThan(10);
   } finally {
-    writing = false;
-    await traffic;
+    traffic.on = false;
+    await writing;
   }
   await stopAll();
 });

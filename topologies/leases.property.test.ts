@@ -148,6 +148,22 @@ describe('a holder that is killed at any step', () => {
   });
 });
 
+test('a grant that nobody came to know of goes back when its account is closed', async () => {
+  const world = await open({ promo: { cash: 10_000_000n, units: 10_000n } });
+  world.offer(0, 'promo', 1);
+  await world.work(0, 1, 'crash');
+  await postgresTransfers(database).close({
+    transferId: `close-${world.tenant}`,
+    tenantId: world.tenant,
+    businessLine: 'promo',
+  });
+  await world.look();
+  world.now = Date.now();
+  await world.work(0, 1, 'commit');
+  expect(world.refused.map(({ reason }) => reason)).toEqual(['account_closed']);
+  expect((await balances(world)).get('promo')?.cash.pending).toBe(0n);
+});
+
 test('an account is spent to the last affordable message, not one beyond, by all partitions together', async () => {
   const affordable = 1_000;
   const world = await open({

@@ -134,6 +134,7 @@ test('what leases hold is said by account, and what waits for its other half onc
       lease: null,
       currency: 'CNY',
       grantNo: 1,
+      spends: 0,
       needCash: 1n,
       needUnits: 1,
       wantCash: 500n,

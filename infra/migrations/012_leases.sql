@@ -15,6 +15,8 @@ create table leases (
   grant_no bigint not null default 0,
   last_cash bigint not null default 0,
   last_units bigint not null default 0,
+  -- Number of the newest spend that settle() has booked.
+  spends bigint not null default 0,
   -- The newest return that is booked.
   return_no bigint not null default 0,
   cash_granted bigint not null default 0 check (cash_granted >= 0),
@@ -33,7 +35,10 @@ create unique index leases_of_partition on leases (topic, partition, account_id)
 create index leases_of_account on leases (account_id);
 
 -- Someone found too little available while leases are open: their owners return what they hold.
-alter table accounts add column recalling_at timestamptz;
+alter table accounts
+  add column recalling_at timestamptz,
+  -- Since when without a pause.
+  add column recalling_since timestamptz;
 alter table account_levels add column recalling boolean not null default false;
 
 -- Which spend of which lease a reservation is; null: reserved directly.
@@ -92,5 +97,5 @@ drop function if exists resolve_reservations;
 drop table waiting_postings, waiting_spends;
 alter table reservations drop column lease_id, drop column spend_no;
 alter table account_levels drop column recalling;
-alter table accounts drop column recalling_at;
+alter table accounts drop column recalling_at, drop column recalling_since;
 drop table leases;

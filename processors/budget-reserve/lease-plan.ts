@@ -38,6 +38,8 @@ interface Purse {
   units: number;
   grant: LeaseGrant | null;
   readonly short: number[];
+  /** Paid for by what was left. */
+  readonly paid: number[];
 }
 
 /**
@@ -55,8 +57,10 @@ export const planLeases = async (
   for (const [place, one] of batch.entries()) {
     const purse = purseOf(purses, one);
     if (one.recalled) continue;
-    if (spends(purse, one)) plans[place] = { kind: 'leased', grant: null };
-    else if (purse.state.returning === null && purse.state.directUntil <= now)
+    if (spends(purse, one)) {
+      plans[place] = { kind: 'leased', grant: null };
+      purse.paid.push(place);
+    } else if (purse.state.returning === null && purse.state.directUntil <= now)
       purse.short.push(place);
   }
   const asking = [...purses.values()].filter(({ short }) => short.length > 0);
@@ -70,6 +74,8 @@ export const planLeases = async (
       purse.cash = answer.cashMicros + (kept ? purse.cash : 0n);
       purse.units = answer.units + (kept ? purse.units : 0);
       purse.grant = answer;
+      // They are the new lease's to pay for, too.
+      if (!kept) purse.short.unshift(...purse.paid);
     }
     for (const place of purse.short) {
       const one = batch[place];
@@ -90,7 +96,7 @@ const purseOf = (purses: Map<string, Purse>, of: Payable): Purse => {
   if (known !== undefined) return known;
   const state = of.state ?? NO_LEASE;
   const { cashMicros: cash, units } = state;
-  const purse: Purse = { of, state, cash, units, grant: null, short: [] };
+  const purse: Purse = { of, state, cash, units, grant: null, short: [], paid: [] };
   purses.set(name, purse);
   return purse;
 };
@@ -119,6 +125,7 @@ const askOf = ({ of, state, short }: Purse, batch: readonly Payable[], now: Epoc
     lease: state.lease,
     currency,
     grantNo: state.grantNo + 1,
+    spends: state.spends,
     needCash: cashMicros,
     needUnits: units,
     wantCash: want.cashMicros,

@@ -408,13 +408,13 @@ const returns = (
     )
       giveUp(account, held);
   }
-  for (const [account, { recalling, open }] of tables.accounts.entries()) {
+  for (const [account, { recalling, open, at }] of tables.accounts.entries()) {
     if (!recalling && open) continue;
     const held = state.leases.get(account) ?? NO_LEASE;
     if (held.returning !== null) continue;
     const empty = held.cashMicros === 0n && held.units === 0;
     // A grant that never came into the state may be open, too: said now and then, not once.
-    if (empty && (!recalling || held.returnedAt > now - RECALL_EVERY_MS)) continue;
+    if (empty && held.returnedAt > (recalling ? now - RECALL_EVERY_MS : at)) continue;
     giveUp(account, held);
   }
   return { put, call };

@@ -14,6 +14,8 @@ export interface LeaseAsk extends LeaseHolder {
   readonly currency: string;
   /** Which grant of the lease, from 1: asked again, the ledger answers what it gave. */
   readonly grantNo: number;
+  /** Number of the newest spend: a ledger that knows of later ones knows that the state was set back. */
+  readonly spends: number;
   /** At least this, or nothing. */
   readonly needCash: Micros;
   readonly needUnits: number;

@@ -46,6 +46,7 @@ const grant = async (lease: number | null, grantNo: number) => {
       lease,
       currency: 'CNY',
       grantNo,
+      spends: 0,
       needCash: 1n,
       needUnits: 1,
       wantCash: 1_500_000n,

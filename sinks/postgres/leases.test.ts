@@ -66,6 +66,7 @@ const ask = (over: Partial<LeaseAsk> = {}): LeaseAsk => ({
   lease: null,
   currency: 'CNY',
   grantNo: 1,
+  spends: 0,
   needCash: 100n,
   needUnits: 1,
   wantCash: 5_000n,
@@ -245,6 +246,21 @@ describe('a grant', () => {
     expect(await balance()).toBe('990000 10000 0 / 9900 100 0');
   });
 
+  test('to one whose state was set back within one grant, too', async () => {
+    const { lease } = await grant();
+    await book(spend(lease, 1), spend(lease, 2));
+    expect((await grant({ lease, grantNo: 2, spends: 2 })).lease).toBe(lease);
+    expect((await grant({ lease, grantNo: 3, spends: 1 })).lease).not.toBe(lease);
+  });
+
+  test('to one whose state was lost sets the old lease aside also where it gives none', async () => {
+    const { lease } = await grant();
+    await book(spend(lease, 1));
+    expect(await leases.grant([ask({ needCash: 900_000n })])).toEqual([{ kind: 'direct' }]);
+    expect(await direct(9, 995_001n)).toBe('budget_cash');
+    expect(await giveBackLease(database, lease, 'nobody')).toMatchObject({ kind: 'unsettled' });
+  });
+
   test('to one whose state was set back, too', async () => {
     const { lease } = await grant();
     await grant({ lease, grantNo: 2 });
@@ -286,8 +302,10 @@ describe('a lease that was set aside', () => {
   });
 
   test('does not keep its account from refusing what it cannot pay for', async () => {
-    await setAside();
-    await giveBack(null, { cashMicros: 5_000n, units: 50, grantNo: 2 });
+    const first = await setAside();
+    const { lease } = await grant();
+    expect(lease).not.toBe(first);
+    await giveBack(lease, { cashMicros: 5_000n, units: 50 });
     expect(await direct(9, 995_001n)).toBe('budget_cash');
   });
 
@@ -416,8 +434,26 @@ describe('a spend', () => {
     await book(first);
     await settle(posting('post', first));
     expect(await book(second)).toEqual({ given_back: 1 });
-    expect(await settle(posting('post', second))).toEqual({ early: 1 });
+    expect(await settle(posting('post', second))).toEqual({ unmatched: 1 });
     expect(await balance()).toBe('995140 4800 60 / 9951 48 1');
+  });
+
+  test('whose money went back takes with it what waited for it', async () => {
+    const { lease } = await grant();
+    const [first, second] = [spend(lease, 1), spend(lease, 2, { messageId: id(1) })];
+    expect(await settle(posting('void', first))).toEqual({ early: 1 });
+    expect(await direct(1, 100n)).toBe('reserved');
+    expect(await book(first)).toEqual({ waiting: 1 });
+    expect(await settle(withoutSpend(posting('post', first)))).toEqual({
+      applied: 1,
+      given_back: 1,
+    });
+    expect(second.number).toBe(2);
+    const [left] = await database.query<{ count: bigint }>(
+      { name: '', text: 'select count(*) from waiting_postings where tenant_id = $1' },
+      [tenant],
+    );
+    expect(left).toEqual({ count: 0n });
   });
 
   test('that waited for one that was posted after all goes back', async () => {
@@ -464,6 +500,14 @@ describe('a spend', () => {
   });
 });
 
+test('a return by a partition that knows of no lease sets aside what it cannot have given up', async () => {
+  const { lease } = await grant();
+  await book(spend(lease, 1));
+  await giveBack(null, { grantNo: 1 });
+  expect(await direct(9, 995_001n)).toBe('budget_cash');
+  expect(await balance()).toBe('995000 5000 0 / 9950 50 0');
+});
+
 describe('an account that has too little while leases are open', () => {
   test('recalls them, and refuses only once none is open', async () => {
     const { lease } = await grant({ wantCash: 20_000n });
@@ -481,6 +525,28 @@ describe('an account that has too little while leases are open', () => {
     await book(spend(lease, 1));
     expect(await direct(2, 999_901n)).toBe('budget_cash');
     expect(await direct(2, 999_900n)).toBe('reserved');
+  });
+
+  test('refuses after a minute all the same: whoever holds them may not be there', async () => {
+    await grant({ wantCash: 20_000n });
+    expect(await direct(1, 980_001n)).toBe('recalling');
+    await database.query(
+      {
+        name: '',
+        text: `update accounts set recalling_since = now() - interval '61 seconds' where tenant_id = $1`,
+      },
+      [tenant],
+    );
+    expect(await direct(1, 980_001n)).toBe('budget_cash');
+    // Not asked about for longer, it is another recall.
+    await database.query(
+      {
+        name: '',
+        text: `update accounts set recalling_at = now() - interval '61 seconds' where tenant_id = $1`,
+      },
+      [tenant],
+    );
+    expect(await direct(1, 980_001n)).toBe('recalling');
   });
 
   test('is asked again for a while, beside messages that need not wait', async () => {

@@ -14,6 +14,7 @@ interface Holder {
 interface Ask extends Holder {
   readonly currency: string;
   readonly grantNo: number;
+  readonly spends: number;
   readonly needCash: bigint;
   readonly needUnits: number;
   readonly wantCash: bigint;
@@ -48,7 +49,7 @@ interface Row {
 
 const GRANT = {
   name: 'grant-leases',
-  text: `select * from grant_leases(${Array.from({ length: 14 }, (_, n) => `$${String(n + 1)}`).join(', ')})`,
+  text: `select * from grant_leases(${Array.from({ length: 15 }, (_, n) => `$${String(n + 1)}`).join(', ')})`,
 };
 const RETURN = {
   name: 'return-leases',
@@ -71,6 +72,7 @@ export const postgresLeases = (database: Database, ownership: PartitionOwnership
       textArray(asks.map(({ currency }) => currency)),
       numberArray(asks.map(({ lease }) => lease)),
       numberArray(asks.map(({ grantNo }) => grantNo)),
+      numberArray(asks.map(({ spends }) => spends)),
       numberArray(asks.map(({ needCash }) => needCash)),
       numberArray(asks.map(({ needUnits }) => needUnits)),
       numberArray(asks.map(({ wantCash }) => wantCash)),

@@ -99,6 +99,10 @@ begin
         v_waiting := v_waiting + 1;
         continue;
       end if;
+      if not (v_spend.same_record and v_spend.held_by is null) then
+        -- Of what is not booked nothing is resolved.
+        delete from waiting_postings w where w.lease_id = v_spend.lease_id and w.spend_no = v_spend.spend_no;
+      end if;
       v_back_accounts := v_back_accounts || v_spend.account_id;
       v_back_cash := v_back_cash || v_spend.cash;
       v_back_units := v_back_units || v_spend.units::bigint;

@@ -10,7 +10,7 @@ create or replace function grant_leases(
   p_owned_topics text[], p_owned_partitions integer[], p_epochs bigint[],
   p_topics text[], p_partitions integer[], p_tenants text[], p_lines text[], p_currencies text[],
   -- As the partition's state has it; null: it has none.
-  p_leases integer[], p_grants bigint[],
+  p_leases integer[], p_grants bigint[], p_spends bigint[],
   p_need_cash bigint[], p_need_units bigint[], p_want_cash bigint[], p_want_units bigint[]
 ) returns table (place integer, outcome text, lease_id integer, grant_no bigint, cash bigint, units bigint)
 language plpgsql
@@ -48,10 +48,10 @@ begin
 
   for v_ask in
     select * from unnest(
-      p_topics, p_partitions, p_tenants, p_lines, p_currencies, p_leases, p_grants, p_need_cash, p_need_units,
+      p_topics, p_partitions, p_tenants, p_lines, p_currencies, p_leases, p_grants, p_spends, p_need_cash, p_need_units,
       p_want_cash, p_want_units
     ) with ordinality as q (
-      topic, partition, tenant_id, business_line, currency, lease_id, grant_no, need_cash, need_units, want_cash,
+      topic, partition, tenant_id, business_line, currency, lease_id, grant_no, spends, need_cash, need_units, want_cash,
       want_units, place
     )
   loop
@@ -63,10 +63,15 @@ begin
       and l.set_aside_at is null;
     -- Granted before: the partition's transaction was aborted, or its owner killed.
     v_known := coalesce(
-      v_lease.lease_id = v_ask.lease_id or (v_ask.lease_id is null and v_lease.cash_spent + v_lease.units_spent = 0), false);
+      v_lease.spends <= v_ask.spends and (v_lease.lease_id = v_ask.lease_id or v_ask.lease_id is null), false);
     if v_known and v_lease.grant_no = v_ask.grant_no then
       return query select v_ask.place::integer, 'granted', v_lease.lease_id, v_lease.grant_no, v_lease.last_cash, v_lease.last_units;
       continue;
+    end if;
+    -- Its state is older than what is known here. Before anything else: whoever waits for what it holds waits in vain.
+    if not v_known or v_lease.grant_no <> v_ask.grant_no - 1 then
+      update leases l set set_aside_at = now() where l.lease_id = v_lease.lease_id;
+      v_lease := null;
     end if;
     select count(*) into v_open from leases l
     where l.account_id = v_account.account_id and l.set_aside_at is null and l.lease_id is distinct from v_lease.lease_id
@@ -80,8 +85,7 @@ begin
       return query select v_ask.place::integer, 'direct', null::integer, null::bigint, null::bigint, null::bigint;
       continue;
     end if;
-    if not v_known or v_lease.grant_no <> v_ask.grant_no - 1 then
-      update leases l set set_aside_at = now() where l.lease_id = v_lease.lease_id;
+    if v_lease.lease_id is null then
       insert into leases (account_id, topic, partition, grant_no)
       values (v_account.account_id, v_ask.topic, v_ask.partition, v_ask.grant_no - 1)
       returning * into v_lease;

@@ -9,7 +9,7 @@
 -- locked only to be debited: many batches of one hot account work at the same time and queue for the debit alone. A batch that
 -- turns out to be anything else is undone and decided message by message, its accounts locked throughout.
 -- Too little, while leases of the account are open: 'recalling'. Their owners are told to return what they hold, and the
--- message is asked about again. Unspent includes what settle() has not booked yet.
+-- message is asked about again. Unspent includes what settle() has not booked yet. After a minute it is refused all the same.
 -- Locks: partitions; messages by id, accounts by id; or accounts by id, counters of quotas by quota and period.
 create or replace function reserve(
   p_tenants text[], p_lines text[], p_currencies text[],
@@ -40,6 +40,8 @@ declare
   -- By account: what leases have not spent.
   v_leased_cash bigint[];
   v_leased_pv bigint[];
+  -- It has recalled them for a minute, and some have not come: whoever holds them is not there, and nobody waits for it.
+  v_in_vain boolean[];
   -- By message; null: no quota is asked, and the budgets alone decide.
   v_holds quota_hold[];
   v_quotas boolean;
@@ -132,8 +134,11 @@ begin
     array_agg(b.cash_available order by named.place),
     array_agg(b.pv_available order by named.place),
     array_agg(l.cash order by named.place),
-    array_agg(l.units order by named.place)
-  into v_ids, v_refusals, v_cash, v_pv, v_leased_cash, v_leased_pv
+    array_agg(l.units order by named.place),
+    array_agg(coalesce(
+      a.recalling_at > now() - interval '60 seconds' and a.recalling_since < now() - interval '60 seconds', false
+    ) order by named.place)
+  into v_ids, v_refusals, v_cash, v_pv, v_leased_cash, v_leased_pv, v_in_vain
   from unnest(p_tenants, p_lines, p_currencies) with ordinality
     as named (tenant_id, business_line, currency, place)
   left join accounts a using (tenant_id, business_line)
@@ -144,6 +149,16 @@ begin
     -- What a lost state left behind does not come back by itself.
     from leases where leases.account_id = a.account_id and set_aside_at is null
   ) l on true;
+
+  -- What may be reserved anew may be booked as the spend of a lease meanwhile, and is then no more to be had.
+  perform 1
+  from unnest(p_accounts, p_days, p_messages, p_generations) as q (account, day, message_id, generation)
+  join reservations r
+    on r.day = q.day and r.tenant_id = p_tenants[q.account] and r.message_id = q.message_id
+    and r.generation = q.generation
+  where r.state = 'voided' and r.renewable
+  order by r.message_id, r.generation
+  for update of r;
 
   if v_quotas then
     v_holds := hold_quotas(
@@ -285,7 +300,8 @@ begin
   ),
   recalled as (
     update accounts a
-    set recalling_at = now()
+    set recalling_at = now(),
+      recalling_since = case when a.recalling_at > now() - interval '60 seconds' then a.recalling_since else now() end
     from (
       select distinct v_ids[account] as account_id from answers
       where (outcome = 'budget_cash' and v_leased_cash[account] > 0) or (outcome = 'budget_pv' and v_leased_pv[account] > 0)
@@ -295,8 +311,9 @@ begin
   select
     place,
     case
-      when (outcome = 'budget_cash' and v_leased_cash[account] > 0) or (outcome = 'budget_pv' and v_leased_pv[account] > 0)
-        then 'recalling'
+      when not v_in_vain[account] and (
+        (outcome = 'budget_cash' and v_leased_cash[account] > 0) or (outcome = 'budget_pv' and v_leased_pv[account] > 0)
+      ) then 'recalling'
       else outcome
     end,
     stored_cash, stored_units, topic, partition, record_offset, stored_channels

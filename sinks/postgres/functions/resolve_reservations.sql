@@ -123,12 +123,25 @@ begin
       on r.day = p_days[u.place] and r.tenant_id = p_tenants[u.place] and r.message_id = p_messages[u.place]
       and r.generation = p_generations[u.place] and r.lease_id = p_leases[u.place] and r.spend_no = p_spends[u.place]
     where p_leases[u.place] is not null and r.state is null
+      -- A lease's spends are booked in order: what is behind the newest and neither a row nor waiting went back.
+      and (
+        not exists (select from leases l where l.lease_id = p_leases[u.place] and l.spends >= p_spends[u.place])
+        or exists (select from waiting_spends w where w.lease_id = p_leases[u.place] and w.spend_no = p_spends[u.place])
+      )
     order by u.nth;
     return query
     select
       case
         when p_leases[u.place] is not null
-          and (r.lease_id, r.spend_no) is distinct from (p_leases[u.place], p_spends[u.place]) then 'early'
+          and (r.lease_id, r.spend_no) is distinct from (p_leases[u.place], p_spends[u.place])
+        then
+          case
+            when exists (select from leases l where l.lease_id = p_leases[u.place] and l.spends >= p_spends[u.place])
+              and not exists (
+                select from waiting_spends w where w.lease_id = p_leases[u.place] and w.spend_no = p_spends[u.place]
+              ) then 'unmatched'
+            else 'early'
+          end
         when r.state is null or r.lease_id is distinct from p_leases[u.place] then 'unmatched'
         when r.state = 'pending' then 'not_posted'
         when r.expired then 'expired'

@@ -16,6 +16,8 @@ as $$
 declare
   v_return record;
   v_lease leases;
+  -- A state that has no lease may not know of the grant of this number, but of nothing else.
+  v_unknown boolean;
   v_cash bigint;
   v_units bigint;
 begin
@@ -45,6 +47,18 @@ begin
     select * into v_lease from leases l
     where l.account_id = v_return.account_id and l.topic = v_return.topic and l.partition = v_return.partition
       and case when v_return.lease_id is null then l.set_aside_at is null else l.lease_id = v_return.lease_id end;
+    v_unknown := v_return.lease_id is null and v_lease.lease_id is not null and (
+      v_lease.spends > 0
+      or v_lease.cash_granted - v_lease.cash_spent - v_lease.cash_returned
+        > case when v_lease.grant_no = v_return.grant_no then v_lease.last_cash else 0 end
+      or v_lease.units_granted - v_lease.units_spent - v_lease.units_returned
+        > case when v_lease.grant_no = v_return.grant_no then v_lease.last_units else 0 end
+    );
+    if v_unknown then
+      -- The partition's state was lost: what it had left is a person's to give back, and nobody waits for it.
+      update leases l set set_aside_at = now() where l.lease_id = v_lease.lease_id;
+      v_lease := null;
+    end if;
     if v_lease.lease_id is null and v_return.lease_id is null and v_return.account_id is not null then
       -- Only to say that the grant of this number comes too late.
       insert into leases (account_id, topic, partition) values (v_return.account_id, v_return.topic, v_return.partition)

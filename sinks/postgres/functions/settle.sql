@@ -3,7 +3,8 @@
 -- an outcome of book_spends() or resolve_reservations() and amount how many came to it.
 -- Spends come from `reserved`, postings from `feedback` and `refused`: each may be read first, and whichever comes second
 -- applies both. p_passed: what is stored with a slice, as store_attempts() has it.
--- Locks: offsets; leases by id, but only where spends or postings of unbooked spends are among the batch; rows; accounts.
+-- Locks: offsets; leases by id, but only where spends or postings of unbooked spends are among the batch, or spends wait; then
+-- rows and accounts, step by step: what meets another's order waits a second, is ended by Postgres, and is asked again.
 create or replace function settle(
   p_consumer text, p_topics text[], p_partitions integer[], p_starts bigint[], p_nexts bigint[], p_passed timestamptz[],
   p_kinds text[], p_days date[], p_tenants text[], p_messages uuid[], p_generations integer[],
@@ -32,11 +33,16 @@ begin
     return;
   end if;
 
-  if cardinality(p_spent_leases) > 0 or exists (select from unnest(p_leases) as l (lease_id) where lease_id is not null) then
+  if cardinality(p_spent_leases) > 0 or exists (select from unnest(p_leases) as l (lease_id) where lease_id is not null)
+    or exists (select from waiting_spends)
+  then
     -- Whoever books a spend and whoever finds it unbooked take turns: else both might miss the other's row.
     select array_agg(distinct lease_id) into v_leases
     from (
       select lease_id from unnest(p_spent_leases) as s (lease_id)
+      union all
+      -- They may be booked below.
+      select lease_id from waiting_spends
       union all
       select q.lease_id
       from unnest(p_leases, p_spends, p_days, p_tenants, p_messages, p_generations)
@@ -58,10 +64,10 @@ begin
 
     if cardinality(p_spent_leases) > 0 then
       update leases l
-      set cash_spent = l.cash_spent + s.cash, units_spent = l.units_spent + s.units
+      set cash_spent = l.cash_spent + s.cash, units_spent = l.units_spent + s.units, spends = greatest(l.spends, s.number)
       from (
-        select lease_id, sum(cash)::bigint as cash, sum(units)::bigint as units
-        from unnest(p_spent_leases, p_spent_cash, p_spent_units) as spent (lease_id, cash, units)
+        select lease_id, sum(cash)::bigint as cash, sum(units)::bigint as units, max(number) as number
+        from unnest(p_spent_leases, p_spent_cash, p_spent_units, p_spent_numbers) as spent (lease_id, cash, units, number)
         group by lease_id
       ) s
       where l.lease_id = s.lease_id;

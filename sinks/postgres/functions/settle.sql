@@ -58,7 +58,7 @@ begin
     from unnest(v_leases) as u (lease_id) left join leases l using (lease_id)
     where l.lease_id is null limit 1;
     if found then
-      raise exception 'lease % is not in this ledger: the ledger is older than `reserved`', v_unknown
+      raise exception 'lease % is not in this ledger: the ledger is older than `internal.spends`', v_unknown
         using errcode = 'integrity_constraint_violation';
     end if;
 

@@ -81,11 +81,7 @@ const leases = async (
   const json = options.json === true;
   const all = await openLeases(database);
   const shown =
-    giveBack === undefined
-      ? names.length === 0
-        ? all
-        : chosen(all, names)
-      : all.filter(({ lease }) => lease === giveBack);
+    giveBack === undefined ? chosen(all, names) : all.filter(({ lease }) => lease === giveBack);
   if (giveBack === undefined || options.apply !== true) {
     if (json) cli.printJson({ leases: shown.map(withLeft), applied: false });
     else report(cli, shown, giveBack);

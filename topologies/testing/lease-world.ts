@@ -69,7 +69,7 @@ interface Working {
 
 /**
  * The leased stage as its task runs it, many partitions of it, with the real ledger behind; and what stands between: the
- * logs `reserved` and `feedback` that settle reads, `again` where diverted records are asked about, and the table
+ * logs of spends and `feedback` that settle reads, `again` where diverted records are asked about, and the table
  * `accounts`. Nothing happens but what is asked for, in the order in which it is asked.
  */
 export class LeaseWorld {

@@ -12,9 +12,14 @@ import { IDS, ledgerBench } from './ledger.js';
 import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
 import { reconcileBench } from './reconcile.js';
 import { replayBench } from './replay.js';
+import { warmUp } from './warm-up.js';
 
 interface Common {
   readonly json?: true;
+}
+
+interface Warmed extends Common {
+  readonly warmUp: boolean;
 }
 
 const say = (line: string): void => {
@@ -27,6 +32,7 @@ const print = (suite: string, figures: object, { json }: Common): void => {
 };
 
 const JSON_OPTION = ['--json', 'one line of JSON'] as const;
+const WARM_UP_OPTION = ['--no-warm-up', 'the broker and the stores are warm already'] as const;
 
 const chainCommand = new Command('chain')
   .description(
@@ -35,9 +41,11 @@ const chainCommand = new Command('chain')
   .option('--messages <n>', 'different messages', integer(1_000, 10_000_000), 100_000)
   .option('--runs <n>', 'runs; the median is reported', integer(1, 20), 1)
   .option('--peer', 'also run the Kafka Streams peer, interleaved (MILLRACE_PEER_DIR)')
+  .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
-  .action(async (options: Common & { messages: number; runs: number; peer?: true }) => {
+  .action(async (options: Warmed & { messages: number; runs: number; peer?: true }) => {
     const folder = options.peer === true ? peerFolder(process.env) : null;
+    if (options.warmUp) await warmUp(say);
     const ours = [];
     const peers = [];
     for (let run = 0; run < options.runs; run++) {
@@ -71,8 +79,10 @@ const latencyCommand = new Command('latency')
   .description('Open loop: intended send time to feedback seen read_committed')
   .option('--rate <n>', 'messages a second', integer(1, 100_000), 1_000)
   .option('--seconds <n>', 'measured, after 15 s of warm-up', integer(1, 3_600), 30)
+  .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
-  .action(async (options: Common & { rate: number; seconds: number }) => {
+  .action(async (options: Warmed & { rate: number; seconds: number }) => {
+    if (options.warmUp) await warmUp(say);
     print('latency', { ours: await latency(options.rate, options.seconds) }, options);
   });
 
@@ -81,8 +91,10 @@ const lanesCommand = new Command('lanes')
   .option('--flood <n>', 'P3 messages waiting', integer(1_000, 10_000_000), 50_000)
   .option('--rate <n>', 'P0 messages a second', integer(1, 10_000), 100)
   .option('--messages <n>', 'P0 messages measured, each time', integer(100, 1_000_000), 2_000)
+  .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
-  .action(async (options: Common & { flood: number; rate: number; messages: number }) => {
+  .action(async (options: Warmed & { flood: number; rate: number; messages: number }) => {
+    if (options.warmUp) await warmUp(say);
     const ours = await lanes(
       { flood: options.flood, p0Rate: options.rate, p0Messages: options.messages },
       say,

@@ -42,6 +42,7 @@ export const chain = async (
       seen.set(messageId, seenAt);
       last = seenAt;
     },
+    { later: true },
   );
   let worker: WorkerProcess | null = null;
   try {
@@ -53,7 +54,10 @@ export const chain = async (
     await until(
       `${messages.toString()} feedbacks (${seen.size.toString()} seen)`,
       DEADLINE_MS,
-      () => seen.size >= messages,
+      () => {
+        if (meter.received >= messages) meter.tell();
+        return seen.size >= messages;
+      },
     );
     await until('settle', DEADLINE_MS, () => settled(installation, messages));
     const end = Date.now();

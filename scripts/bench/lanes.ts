@@ -38,6 +38,7 @@ export const lanes = async (
     ({ messageId, seenAt }) => {
       loop.seen(messageId, seenAt);
     },
+    { later: true },
   );
   const workers: WorkerProcess[] = [];
   const start = async (priority: Priority, ...args: string[]): Promise<WorkerProcess> => {
@@ -54,14 +55,14 @@ export const lanes = async (
 
     say('P0 alone');
     await loop.run(producer, 'p0', options.p0Rate, seconds);
-    await loop.drained();
+    await loop.drained(meter);
     const idle = loop.result;
 
     say(`P0 beside ${options.flood.toString()} P3 messages whose provider fails`);
     loop = new OpenLoop(WARM_UP_MS);
     await producer.preload('p3', options.flood, 'sms');
     await loop.run(producer, 'p0', options.p0Rate, seconds);
-    await loop.drained();
+    await loop.drained(meter);
     const lag = await bulk.metric('millrace_lag_records');
     const p3LagEnd = [...lag].reduce(
       (sum, [labels, value]) => (labels.includes('.p3') ? sum + value : sum),

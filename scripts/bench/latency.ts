@@ -60,8 +60,11 @@ export class OpenLoop {
     }
   }
 
-  async drained(): Promise<void> {
-    await until('the last feedback', DRAIN_MS, () => this.intended.size === 0);
+  async drained(meter: FeedbackMeter): Promise<void> {
+    await until('the last feedback', DRAIN_MS, () => {
+      meter.tell();
+      return this.intended.size === 0;
+    });
   }
 
   get result(): Omit<LatencyResult, 'rate'> {
@@ -87,12 +90,13 @@ export const latency = async (rate: number, seconds: number): Promise<LatencyRes
     ({ messageId, seenAt }) => {
       loop.seen(messageId, seenAt);
     },
+    { later: true },
   );
   let worker: WorkerProcess | null = null;
   try {
     worker = await WorkerProcess.start(installation.variables, ['--lanes', 'p1']);
     await loop.run(producer, 'p1', rate, seconds + WARM_UP_MS / 1_000);
-    await loop.drained();
+    await loop.drained(meter);
     return { rate, ...loop.result };
   } finally {
     await worker?.stop();

@@ -8,9 +8,11 @@ const HEADER_OVERHEAD_BYTES = 10;
 const MAX_BATCH_BYTES = 1_000_000;
 
 /** Bytes that a write takes in its topic, uncompressed, at most. */
-export const sizeOf = ({ key, value, headers = {}, moreHeaders = [] }: Write): number => {
-  let bytes = OVERHEAD_BYTES + (key === null ? 0 : Buffer.byteLength(key)) + (value?.length ?? 0);
-  for (const [name, one] of [...Object.entries(headers), ...moreHeaders])
+export const sizeOf = ({ key, value, headers, moreHeaders }: Write): number => {
+  const keyBytes = key === null ? 0 : typeof key === 'string' ? Buffer.byteLength(key) : key.length;
+  let bytes = OVERHEAD_BYTES + keyBytes + (value?.length ?? 0);
+  if (headers === undefined && moreHeaders === undefined) return bytes;
+  for (const [name, one] of [...Object.entries(headers ?? {}), ...(moreHeaders ?? [])])
     bytes += HEADER_OVERHEAD_BYTES + Buffer.byteLength(name) + one.length;
   return bytes;
 };

@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly topics: readonly string[];
   readonly groupProtocol: GroupProtocol;
   readonly timing: SessionTiming;
+  /** How long the broker may hold a question for records that it has none of. */
+  readonly fetchWaitMs?: number;
   /** Default: librdkafka's. */
   readonly clients?: KafkaClients;
   /** What topics take. A broker that refuses a size has them read anew. */
@@ -140,11 +142,12 @@ export class TransactionSession {
   constructor(options: SessionOptions, owner: SessionOwner) {
     this.options = options;
     this.owner = owner;
-    const { groupProtocol, timing, clients = rdkafkaClients } = options;
+    const { groupProtocol, timing, fetchWaitMs, clients = rdkafkaClients } = options;
     this.consumer = clients.consumer(
       {
         ...options.client,
         ...groupSettings(options.groupId, groupProtocol, timing),
+        ...(fetchWaitMs !== undefined && { 'fetch.wait.max.ms': fetchWaitMs }),
       },
       (error, partitions) => {
         this.rebalance(error, partitions);

@@ -51,6 +51,8 @@ export interface TaskSettings {
   readonly maxInFlight: number;
   readonly lingerMs?: number;
   readonly rest?: number;
+  /** How long the broker may hold a question for records that it has none of; default 500. */
+  readonly fetchWaitMs?: number;
 }
 
 type Running = Task | SinkTask<never>;
@@ -229,6 +231,7 @@ export class Worker {
       ...settings,
       session: {
         client,
+        ...(settings.fetchWaitMs !== undefined && { fetchWaitMs: settings.fetchWaitMs }),
         groupId: groupOf(prefix, name),
         transactionalId: transactionalIdOf(prefix, name, slot),
         groupProtocol,

@@ -100,6 +100,8 @@ export interface Unit {
 
 /** Records that are there already share the transaction of what woke us: half as many transactions under load. */
 const GRACE_MS = 4;
+/** Short: whoever stops or hands partitions back waits for it. */
+const AHEAD_WAIT_MS = 50;
 const grace = (): Promise<null> =>
   new Promise((resolve) =>
     setTimeout(() => {
@@ -125,6 +127,8 @@ export class TransactionSession {
   private readonly consumer: ConsumerClient;
   private producer: ProducerClient;
   private fetching: Promise<RawRecord[]> | null = null;
+  /** `fetching` was begun ahead of the take that it is for: more may have come since. */
+  private ahead = false;
   private held: RawRecord[] = [];
   private committing = false;
   private backPressure = false;
@@ -219,7 +223,9 @@ export class TransactionSession {
       const fetched = await Promise.race([this.fetching, wake.then(grace)]);
       if (fetched !== null) {
         this.fetching = null;
-        records = fetched;
+        const rest = this.ahead && fetched.length > 0 ? max - fetched.length : 0;
+        this.ahead = false;
+        records = rest <= 0 ? fetched : fetched.concat(await this.fetch(rest, 0));
       }
     }
     const epochs = new Map<PartitionId, number>();
@@ -231,6 +237,16 @@ export class TransactionSession {
       return true;
     });
     return { records: mine, epochs };
+  }
+
+  /**
+   * Before a pause: takes what the client has, so that it asks the broker for more meanwhile. It asks only once it has
+   * nothing left, and what came during the last transaction would not be in the next batch but in the one after.
+   */
+  takeAhead(max: number): void {
+    if (this.fetching !== null || this.held.length > 0 || this.backPressure) return;
+    this.ahead = true;
+    this.fetching = this.fetch(max, AHEAD_WAIT_MS);
   }
 
   /**

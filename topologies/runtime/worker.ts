@@ -51,6 +51,7 @@ export interface TaskSettings {
   readonly maxInFlight: number;
   readonly lingerMs?: number;
   readonly rest?: number;
+  readonly pace?: number;
   /** How long the broker may hold a question for records that it has none of; default 500. */
   readonly fetchWaitMs?: number;
 }

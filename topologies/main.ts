@@ -99,7 +99,6 @@ const SINK_BATCH = 2_000;
 const SETTLED_AT_ONCE = 4_000;
 /** Connections and servers of a worker that has left its groups. */
 const CLOSE_WITHIN_MS = 5_000;
-/** What the stores learn may lag so far behind the messages themselves. */
 /**
  * A broker that holds a read_committed question does not always answer it when a transaction ends: now and then all
  * that came waits until the question's time is over (docs/performance.md, "Half a second, now and then"). So urgent
@@ -109,6 +108,7 @@ const URGENT: ReadonlySet<Lane> = new Set(['p0', 'p1']);
 const URGENT_FETCH_WAIT_MS = 100;
 /** Of an intake transaction that writes to some twenty partitions; measured, docs/performance.md. */
 const URGENT_PACE = 0.5;
+/** What the stores learn may lag so far behind the messages themselves. */
 const SINK = { maxBatch: SINK_BATCH, lingerMs: 200 } as const;
 /** Windows are seconds long; a cumulative snapshot per small transaction would cost more than counting. */
 const WINDOWS_LINGER_MS = 500;

@@ -9,7 +9,7 @@ import { lanes } from './lanes.js';
 import { latency } from './latency.js';
 import { leasesBench } from './leases.js';
 import { IDS, ledgerBench } from './ledger.js';
-import { PEER_DOES_NOT, peerFolder, runPeer } from './peer.js';
+import { PEER_DOES_NOT, peerFolder, runPeer, runPeerLatency } from './peer.js';
 import { reconcileBench } from './reconcile.js';
 import { replayBench } from './replay.js';
 import { warmUp } from './warm-up.js';
@@ -79,11 +79,39 @@ const latencyCommand = new Command('latency')
   .description('Open loop: intended send time to feedback seen read_committed')
   .option('--rate <n>', 'messages a second', integer(1, 100_000), 1_000)
   .option('--seconds <n>', 'measured, after 15 s of warm-up', integer(1, 3_600), 30)
+  .option('--peer', 'also the Kafka Streams peer, as it comes and tuned (MILLRACE_PEER_DIR)')
   .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
-  .action(async (options: Warmed & { rate: number; seconds: number }) => {
+  .action(async (options: Warmed & { rate: number; seconds: number; peer?: true }) => {
+    const { rate, seconds } = options;
+    const folder = options.peer === true ? peerFolder(process.env) : null;
     if (options.warmUp) await warmUp(say);
-    print('latency', { ours: await latency(options.rate, options.seconds) }, options);
+    const ours = await latency(rate, seconds);
+    if (folder === null) {
+      print('latency', { ours }, options);
+      return;
+    }
+    const ofPeer = async (tuned: boolean) => {
+      say(`peer${tuned ? ', tuned' : ''}`);
+      const brokers = process.env['KAFKA_BROKERS'] ?? '';
+      const { p50Ms, p99Ms, maxMs, missing } = await runPeerLatency(folder, brokers, {
+        rate,
+        seconds,
+        tuned,
+      });
+      return { p50Ms, p99Ms, maxMs, missing };
+    };
+    const asItComes = await ofPeer(false);
+    const tuned = await ofPeer(true);
+    print(
+      'latency',
+      {
+        ours,
+        peer: { asItComes, tuned, doesNot: PEER_DOES_NOT },
+        ratio: round(ours.p99Ms / Math.min(asItComes.p99Ms, tuned.p99Ms), 3),
+      },
+      options,
+    );
   });
 
 const lanesCommand = new Command('lanes')

@@ -27,24 +27,52 @@ export const peerFolder = (variables: NodeJS.ProcessEnv): string => {
   return folder;
 };
 
-/** Builds the peer if need be and runs it fused, exactly once, on the same broker. */
+/** Of its JSON line for a latency run. */
+export interface PeerLatency {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  readonly missing: number;
+}
+
+/** Its README: commits as often as it may, and sends at once. */
+const TUNED = '--commit-ms 10 --linger-ms 0';
+
+/** Throughput on the same broker. */
 export const runPeer = async (
   folder: string,
   brokers: string,
   messages: number,
-): Promise<PeerResult> => {
+): Promise<PeerResult> =>
+  (await peer(folder, brokers, ['throughput', messages.toString()])) as PeerResult;
+
+/** Latency at the same rate on the same broker, as it comes and tuned for latency. */
+export const runPeerLatency = async (
+  folder: string,
+  brokers: string,
+  { rate, seconds, tuned }: { rate: number; seconds: number; tuned: boolean },
+): Promise<PeerLatency> =>
+  (await peer(
+    folder,
+    brokers,
+    ['latency', rate.toString(), seconds.toString()],
+    tuned ? TUNED : '',
+  )) as PeerLatency;
+
+/** Builds the peer if need be and runs it fused, exactly once; answers its JSON line. */
+const peer = async (
+  folder: string,
+  brokers: string,
+  what: readonly string[],
+  flags = '',
+): Promise<unknown> => {
   if (!existsSync(path.join(folder, 'target', 'ks-peer.jar'))) {
     await run('mvn', ['-q', 'package', '-DskipTests'], { cwd: folder });
   }
-  const { stdout } = await run(
-    './run.sh',
-    ['throughput', messages.toString(), 'fused', 'exactly_once_v2'],
-    {
-      cwd: folder,
-      env: { ...process.env, BOOTSTRAP: brokers },
-      maxBuffer: 2 ** 24,
-    },
-  );
-  const line = stdout.trim().split('\n').at(-1) ?? '';
-  return JSON.parse(line) as PeerResult;
+  const { stdout } = await run('./run.sh', [...what, 'fused', 'exactly_once_v2'], {
+    cwd: folder,
+    env: { ...process.env, BOOTSTRAP: brokers, ...(flags !== '' && { APP_FLAGS: flags }) },
+    maxBuffer: 2 ** 24,
+  });
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 };

@@ -134,6 +134,37 @@ test('rule 5: what an aborted transaction staged is gone when its batch is decid
   await stopAll();
 });
 
+test('a task that paces itself puts what comes meanwhile into the next transaction, and waits for nobody when batches are full', async () => {
+  const PAUSE_MS = 50; // MAX_PACE_MS: the pace asks for far more
+  const began: number[] = [];
+  const ended: number[] = [];
+  const { start, write, counts } = await scene(() => {
+    began.push(performance.now());
+    return Promise.resolve();
+  });
+  const task = start({ pace: 1_000, onTransaction: () => ended.push(performance.now()) });
+  await eventually('an assignment', () => task.partitions.length === PARTITIONS);
+  for (let i = 0; i < 100; i++) await write([`w${i.toString()}`], 0);
+  await eventually('all counts', async () => (await counts()).length === 100);
+  expect(await counts()).toEqual(Array.from({ length: 100 }, (_, i) => `w${i.toString()}:0:1`));
+  const pauses = began.slice(1).map((at, i) => at - Number(ended[i]));
+  // Its clock counts whole milliseconds, each way.
+  expect(Math.min(...pauses)).toBeGreaterThan(PAUSE_MS - 2);
+  await stopAll();
+
+  const full = await scene();
+  const endings: number[] = [];
+  await full.write(
+    Array.from({ length: 40 }, (_, i) => `v${i.toString()}`),
+    0,
+  );
+  full.start({ pace: 1_000, maxBatch: 1, onTransaction: () => endings.push(performance.now()) });
+  await eventually('all counts', async () => (await full.counts()).length === 40);
+  const gaps = endings.slice(1).map((end, i) => end - Number(endings[i]));
+  expect(Math.min(...gaps)).toBeLessThan(PAUSE_MS - 1);
+  await stopAll();
+});
+
 test('a task that rests leaves the others as many times as long as each of its transactions took', async () => {
   const REST = 3;
   const began: number[] = [];

@@ -88,6 +88,46 @@ afterAll(async () => {
 });
 
 describe.each(PROTOCOLS)('a session of a %s group', (protocol) => {
+  test('what was taken ahead and what came after it are one batch, in order', async () => {
+    const { session, write } = await scene();
+    await write(['a', 'b'], 0);
+    const one = await session(0, protocol);
+    const { records } = await one.collect(2);
+    const asked: number[] = [];
+    const answers = records.map((record) => [record]);
+    const client = one.session['consumer'];
+    const real = client.take.bind(client);
+    Object.assign(client, {
+      take: (max: number) => {
+        asked.push(max);
+        return Promise.resolve(answers.shift() ?? []);
+      },
+    });
+    one.session.takeAhead(10);
+    one.session.takeAhead(10);
+    expect(texts((await one.take(10)).records)).toEqual(['a', 'b']);
+    expect(asked).toEqual([10, 9]);
+    Object.assign(client, { take: real });
+    await closeAll();
+  });
+
+  test('what was taken ahead of an abort is read again, once', async () => {
+    const { session, write, outputs, seen } = await scene();
+    await write(['a', 'b'], 0);
+    const one = await session(0, protocol);
+    const first = await one.collect(2);
+    await write(['c'], 0);
+    one.session.takeAhead(10);
+    expect(
+      await one.session.commit(unitOf(first, [tooLarge(outputs(['x'])[0]?.topic ?? '')])),
+    ).toBe('aborted');
+    const again = await one.collect(3);
+    expect(texts(again.records)).toEqual(['a', 'b', 'c']);
+    expect(await one.session.commit(unitOf(again, outputs(['A', 'B', 'C'])))).toBe('committed');
+    expect(await seen()).toEqual(['A', 'B', 'C']);
+    await closeAll();
+  });
+
   test('rule 2: an aborted batch is read again from the committed offset, first from the beginning', async () => {
     const { session, write, outputs, seen } = await scene();
     await write(['a', 'b', 'c', 'd'], 0);

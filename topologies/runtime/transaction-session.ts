@@ -542,6 +542,7 @@ export class TransactionSession {
   private async drainFetch(keep: (record: RawRecord) => boolean): Promise<void> {
     const fetched = this.fetching === null ? [] : await this.fetching;
     this.fetching = null;
+    this.ahead = false;
     this.held = [...this.held, ...fetched].filter(keep);
   }
 

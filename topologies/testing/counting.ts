@@ -88,6 +88,7 @@ export interface TestTaskOptions {
   readonly timing?: Partial<typeof DEFAULT_TIMING>;
   readonly maxBatch?: number;
   readonly rest?: number;
+  readonly pace?: number;
   /** Told of each transaction that ended. */
   readonly onTransaction?: () => void;
   readonly limits?: TopicLimits;
@@ -114,6 +115,7 @@ export const testTask = (
     maxBatch: options.maxBatch ?? 500,
     maxInFlight: 1_000,
     rest: options.rest ?? 0,
+    pace: options.pace ?? 0,
     onEvent: options.onEvent ?? silent,
     metrics: {
       recordsIn: silent,

@@ -1,5 +1,6 @@
 // @ts-check
 import { readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { down } from '../../infra/stack/down.mjs';
 import { describe } from '../../infra/stack/operator-error.mjs';
 import { progressTo, seconds } from '../../infra/stack/progress.mjs';
@@ -8,6 +9,7 @@ import { onInterrupt } from './interrupt.mjs';
 import { interruptCode } from './run-child.mjs';
 import { runStep } from './run-step.mjs';
 import { setUp } from './set-up.mjs';
+import { sideBySide } from './side-by-side.mjs';
 import { demoStep, staticSteps, vitestReport, vitestStep } from './test-steps.mjs';
 import { lastLine, vitestTotals } from './test-totals.mjs';
 
@@ -59,10 +61,12 @@ async function withOwnStack(signal, work) {
     // Heard below; a failing check must not leave its failure unheard meanwhile.
     starting.catch(() => {});
     try {
-      for (const step of staticSteps) {
-        signal.throwIfAborted();
-        await runStep(step, { progress, signal, env: process.env });
-      }
+      await sideBySide(
+        staticSteps,
+        (step, stop) => runStep(step, { progress, signal: stop, env: process.env }),
+        // Each keeps one core busy; above four, memory rather than cores would set the pace.
+        { atOnce: Math.min(4, availableParallelism()), signal },
+      );
     } finally {
       await starting.catch(() => {});
     }

@@ -3,10 +3,11 @@ import { payersFirst } from '../processors/dedupe/own-reservations.js';
 import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { portions } from '../processors/settle/portions.js';
-import { postingSlice, weightOf } from '../processors/settle/postings.js';
+import { postingSlice, type Settled, weightOf } from '../processors/settle/postings.js';
 import { asError, PipelineError } from '../schemas/error.js';
 import { releaseVersion } from '../schemas/root.js';
-import { LANES, type Lane } from '../schemas/generated/records.js';
+import { type DeliveryFeedback, LANES, type Lane } from '../schemas/generated/records.js';
+import type { PartitionSlice } from '../schemas/record.js';
 import { schemaRegistry } from '../schemas/registry.js';
 import { openCodecs } from '../schemas/topic-codecs.js';
 import { startCallbacks } from '../sinks/callbacks/server.js';
@@ -60,6 +61,7 @@ import { LedgerMetrics } from './runtime/ledger-metrics.js';
 import { createLog, type Logger } from './runtime/log.js';
 import { partitionCounts, requireTopics } from './runtime/metadata.js';
 import { WorkerMetrics } from './runtime/metrics.js';
+import { oneReader } from './runtime/one-reader.js';
 import { ParkedReader } from './runtime/parked-reader.js';
 import { RecordProducer } from './runtime/record-producer.js';
 import { TopicLimits } from './runtime/topic-limits.js';
@@ -386,32 +388,30 @@ const assemble = async (
     const attempts = postgresAttempts(database, attemptsConsumer);
     worker
       .sink(
-        {
-          name: 'settle',
-          topics: topics.settled,
-          load: settlements.loadOffsets,
-          write: async (slices) => {
-            for (const portion of portions(slices, weightOf, SETTLED_AT_ONCE)) {
-              const answer = await settlements.apply(portion.map(postingSlice));
-              if (answer.kind === 'lost') return answer.lost;
-            }
-            return [];
+        oneReader<Settled>('settle', [
+          {
+            topics: topics.settled,
+            load: settlements.loadOffsets,
+            write: async (slices) => {
+              for (const portion of portions(slices, weightOf, SETTLED_AT_ONCE)) {
+                const answer = await settlements.apply(portion.map(postingSlice));
+                if (answer.kind === 'lost') return answer.lost;
+              }
+              return [];
+            },
+            caughtUp: settlements.caughtUp,
           },
-          caughtUp: (partitions, at) => settlements.caughtUp(partitions, at),
-        },
-        SINK,
-      )
-      .sink(
-        {
-          name: 'attempts',
-          topics: [topics.feedback],
-          load: attempts.loadOffsets,
-          write: async (slices) => {
-            const answer = await attempts.apply(slices);
-            return answer.kind === 'lost' ? answer.lost : [];
+          {
+            topics: topics.settled.filter(({ name }) => name === names.feedback),
+            load: attempts.loadOffsets,
+            write: async (slices) => {
+              // Of feedback alone.
+              const answer = await attempts.apply(slices as PartitionSlice<DeliveryFeedback>[]);
+              return answer.kind === 'lost' ? answer.lost : [];
+            },
+            caughtUp: attempts.caughtUp,
           },
-          caughtUp: (partitions, at) => attempts.caughtUp(partitions, at),
-        },
+        ]),
         SINK,
       )
       .add(

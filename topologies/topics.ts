@@ -13,7 +13,7 @@ import { mergingCodec, openCodec, partialsCodec } from '../processors/windows/wi
 import type { Resend, Waiting } from '../processors/unknown/contract.js';
 import { waitingCodec } from '../processors/unknown/waiting-codec.js';
 import type { WindowPartials } from '../processors/windows/partials.js';
-import { SETTLED_FEEDBACK, SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
+import { SETTLED_REFUSAL, type Settled } from '../processors/settle/postings.js';
 import { PipelineError } from '../schemas/error.js';
 import { FORMATS } from '../schemas/formats.js';
 import { LANES, type Lane, type MessageRouted } from '../schemas/generated/records.js';
@@ -151,10 +151,11 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
   };
 
   const unknownCodec = codecs.of('MessageRouted', names.retry('5s', 'p0'));
+  const feedback = topic('DeliveryFeedback', names.feedback);
   return {
     names,
     lane,
-    feedback: topic('DeliveryFeedback', names.feedback),
+    feedback,
     refused: topic('MessageRefused', names.refused),
     receipts: topic('ProviderReceipt', names.receipts),
     retryReceipts: topic('ProviderReceipt', names.retryReceipts),
@@ -191,16 +192,9 @@ export const typedTopics = ({ prefix, codecs, channels, tenantsWithOwnIngest }: 
       codec: waitingCodec(unknownCodec),
     } satisfies Topic<Waiting>,
     resend: resend(),
-    /** What settle reads: of feedback and refused the few fields that mean money; what leases spent. */
+    /** What settle reads: feedback; of refused the few fields that mean money; what leases spent. */
     settled: [
-      {
-        name: names.feedback,
-        codec: codecs.project(
-          'DeliveryFeedback',
-          names.feedback,
-          SETTLED_FEEDBACK,
-        ) as Codec<Settled>,
-      },
+      { name: names.feedback, codec: feedback.codec as Codec<Settled> },
       {
         name: names.refused,
         codec: codecs.project('MessageRefused', names.refused, SETTLED_REFUSAL) as Codec<Settled>,

@@ -107,7 +107,7 @@ const workerRules = (role: WorkerGroup, { prefix, names, plan }: AclOptions): Ac
   ];
   const tasksNamed =
     role === 'settle'
-      ? ['settle', 'receipts', 'attempts', 'unknown']
+      ? ['settle', 'receipts', 'unknown']
       : role === 'windows'
         ? ['windows', 'influx']
         : [role];

@@ -34,22 +34,38 @@ const print = (suite: string, figures: object, { json }: Common): void => {
 const JSON_OPTION = ['--json', 'one line of JSON'] as const;
 const WARM_UP_OPTION = ['--no-warm-up', 'the broker and the stores are warm already'] as const;
 
+interface ChainOptions extends Warmed {
+  readonly messages: number;
+  readonly runs: number;
+  readonly processes: '1' | '2';
+  readonly peer?: true;
+}
+
 const chainCommand = new Command('chain')
   .description(
     'Throughput of the whole chain: preloaded ingest to the last feedback committed and settled',
   )
   .option('--messages <n>', 'different messages', integer(1_000, 10_000_000), 100_000)
   .option('--runs <n>', 'runs; the median is reported', integer(1, 20), 1)
+  .addOption(
+    new Option(
+      '--processes <n>',
+      'worker processes: all groups in one, or intake in one of its own',
+    )
+      .choices(['1', '2'])
+      .default('2'),
+  )
   .option('--peer', 'also run the Kafka Streams peer, interleaved (MILLRACE_PEER_DIR)')
   .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
-  .action(async (options: Warmed & { messages: number; runs: number; peer?: true }) => {
+  .action(async (options: ChainOptions) => {
+    const processes = options.processes === '1' ? 1 : 2;
     const folder = options.peer === true ? peerFolder(process.env) : null;
     if (options.warmUp) await warmUp(say);
     const ours = [];
     const peers = [];
     for (let run = 0; run < options.runs; run++) {
-      ours.push(await chain(options.messages, say));
+      ours.push(await chain(options.messages, processes, say));
       if (folder === null) continue;
       say('peer');
       peers.push(await runPeer(folder, process.env['KAFKA_BROKERS'] ?? '', options.messages));
@@ -60,7 +76,7 @@ const chainCommand = new Command('chain')
     print(
       'chain',
       {
-        ours: best,
+        ours: best && { ...best, processes },
         runs: ours.map((one) => one.rate),
         ...(folder !== null && {
           peer: {

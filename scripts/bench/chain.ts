@@ -24,9 +24,20 @@ export interface ChainResult {
 
 const DEADLINE_MS = 600_000;
 
-/** Preloaded ingest; ledger, dedupe, claims, settle and windows on; one worker process for everything. */
+/** How the groups are shared out over worker processes, by their number: docs/performance.md, "Processes". */
+const LAYOUTS = {
+  1: [[]],
+  // Intake comes last: from its first record on the others are there.
+  2: [
+    ['--only', 'send,again,settle,windows'],
+    ['--only', 'intake'],
+  ],
+} as const;
+
+/** Preloaded ingest; ledger, dedupe, claims, settle and windows on. */
 export const chain = async (
   messages: number,
+  processes: keyof typeof LAYOUTS,
   say: (line: string) => void,
 ): Promise<ChainResult> => {
   const installation = await installBench();
@@ -44,13 +55,13 @@ export const chain = async (
     },
     { later: true },
   );
-  let worker: WorkerProcess | null = null;
+  const workers: WorkerProcess[] = [];
   try {
     say(`preloading ${messages.toString()} messages`);
     await producer.preload('p2', messages, 'app_push');
     say('running');
-    worker = await WorkerProcess.start(installation.variables, ['--lanes', 'p2']);
-    const running = worker;
+    for (const groups of LAYOUTS[processes])
+      workers.push(await WorkerProcess.start(installation.variables, ['--lanes', 'p2', ...groups]));
     await until(
       `${messages.toString()} feedbacks (${seen.size.toString()} seen)`,
       DEADLINE_MS,
@@ -61,10 +72,10 @@ export const chain = async (
     );
     await until('settle', DEADLINE_MS, () => settled(installation, messages));
     const end = Date.now();
-    const cpu = running.cpuSeconds();
-    const firsts = await running.metric('millrace_first_record_timestamp_seconds');
+    const cpu = workers.reduce((sum, worker) => sum + worker.cpuSeconds(), 0);
+    const firsts = await metricOf(workers, 'millrace_first_record_timestamp_seconds');
     const start = (firsts.get('task="intake.p2"') ?? Number.NaN) * 1_000;
-    const recordsPerTransaction = await batchSizes(running);
+    const recordsPerTransaction = await batchSizes(workers);
     const waits = [...seen.values()].map((seenAt) => seenAt - start);
     say(
       `last feedback after ${round((last - start) / 1_000).toString()} s, settled after ${round((end - start) / 1_000).toString()} s`,
@@ -81,16 +92,23 @@ export const chain = async (
       recordsPerTransaction,
     };
   } finally {
-    await worker?.stop();
+    await Promise.all(workers.map((worker) => worker.stop()));
     await meter.stop();
     await producer.close();
     await installation.remove();
   }
 };
 
-const batchSizes = async (worker: WorkerProcess): Promise<Record<string, number>> => {
-  const sums = await worker.metric('millrace_batch_records_sum');
-  const counts = await worker.metric('millrace_batch_records_count');
+/** Of tasks that only one of the workers runs. */
+const metricOf = async (
+  workers: readonly WorkerProcess[],
+  name: string,
+): Promise<Map<string, number>> =>
+  new Map((await Promise.all(workers.map((worker) => worker.metric(name)))).flatMap((m) => [...m]));
+
+const batchSizes = async (workers: readonly WorkerProcess[]): Promise<Record<string, number>> => {
+  const sums = await metricOf(workers, 'millrace_batch_records_sum');
+  const counts = await metricOf(workers, 'millrace_batch_records_count');
   return Object.fromEntries(
     [...counts]
       .filter(([, count]) => count > 0)

@@ -11,6 +11,6 @@ const SECONDS = 30;
  */
 export const warmUp = async (say: (line: string) => void): Promise<void> => {
   say('warming up broker and stores (about two minutes; --no-warm-up leaves it out)');
-  await chain(MESSAGES, () => undefined);
+  await chain(MESSAGES, 2, () => undefined);
   await latency(RATE, SECONDS);
 };

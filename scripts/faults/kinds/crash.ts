@@ -31,7 +31,6 @@ const POINTS: readonly (readonly [task: string, points: readonly CrashPoint[]])[
   ['receipts', ['after-gather', 'after-offsets-sent', 'after-commit']],
   ['windows*', ['after-offsets-sent', 'after-commit']],
   ['settle', ['before-effect', 'after-effect']],
-  ['attempts', ['after-effect']],
 ];
 /** The point is passed so often, and then kills: not always the first after the order has come. */
 const PASSINGS = { least: 1, most: 8 } as const;

@@ -22,6 +22,9 @@ const producer = new ProducerClient({
 });
 
 const consumer = new ConsumerClient({ ...rdkafkaConnection(kafka), 'group.id': groupId });
+/** Of a release that read feedback twice. */
+const formerGroup = groupOf(prefix, 'attempts');
+const former = new ConsumerClient({ ...rdkafkaConnection(kafka), 'group.id': formerGroup });
 
 const write = async (count: number) => {
   await producer.begin();
@@ -44,15 +47,17 @@ const lag = () => withAdmin(kafka, (admin) => groupLags(admin, kafka));
 beforeAll(async () => {
   await withAdmin(kafka, (admin) => createTopics(admin, [spec], () => undefined));
   await consumer.connect(10_000);
+  await former.connect(10_000);
   await producer.connect(10_000);
   await producer.initTransactions(20_000);
 });
 afterAll(async () => {
   await consumer.disconnect(5_000);
+  await former.disconnect(5_000);
   await producer.disconnect(5_000);
   await withAdmin(kafka, async (admin) => {
     await admin.deleteTopics({ topics: [topic] });
-    await admin.deleteGroups([groupId]);
+    await admin.deleteGroups([groupId, formerGroup]);
   });
 });
 
@@ -66,4 +71,10 @@ test('lag counts records, not the markers that end transactions', async () => {
   expect(await lag()).toEqual([
     { task: 'intake.p0', records: 4, exact: true, topics: [{ topic, records: 4 }] },
   ]);
+});
+
+test('a group that no worker of this release is in does not stand there as one that never gets on', async () => {
+  await write(1);
+  former.native.commitSync([{ topic, partition: 0, offset: 0 }]);
+  expect((await lag()).map(({ task }) => task)).toEqual(['intake.p0']);
 });

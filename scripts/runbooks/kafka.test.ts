@@ -82,7 +82,8 @@ test(
       await worker.until((readiness) => readiness?.status === 'ready', DEADLINE_MS);
       expect(worker.alive).toBe(true);
       let over = await typed('broker-loss', 'broker-loss-over', environment);
-      await until('nothing overdue', DEADLINE_MS, async () => {
+      const overdue = () => `nothing overdue, but:\n${over.said}`;
+      await until(overdue, DEADLINE_MS, async () => {
         if (over.said.includes('0 of them overdue')) return true;
         over = await typed('broker-loss', 'broker-loss-over', environment);
         return false;

@@ -92,6 +92,7 @@ const tablesOf = (options: Partial<ConstructorParameters<typeof GlobalTables>[1]
     reader,
     partitionsOf: () => 2,
     prepare: () => Promise.resolve(),
+    onWaiting: () => undefined,
     onError: () => undefined,
     ...options,
   });
@@ -132,6 +133,7 @@ test('a live table misses nothing while the registry is away, nor for a record t
       values.length > 0 && values.some((value) => value?.toString() === '9') && away-- > 0
         ? Promise.reject(new PipelineError('registry_unavailable', 'gone'))
         : Promise.resolve(),
+    onWaiting: () => undefined,
     onError: (error) => errors.push(error.message),
   });
   await tables.open();

@@ -4,10 +4,6 @@ import type { Topic } from '../../schemas/record.js';
 import { GlobalTables } from './global-tables.js';
 import type { RawRecord, TopicPartition } from './raw-record.js';
 
-const topic: Topic<unknown> = {
-  name: 'config',
-  codec: { encode: () => Buffer.alloc(0), decode: (bytes) => bytes.toString() },
-};
 const record = (key: string, value: string): RawRecord => ({
   at: { topic: 'config', partition: 0, offset: 0 },
   key: Buffer.from(key),
@@ -16,37 +12,66 @@ const record = (key: string, value: string): RawRecord => ({
   headers: {},
 });
 
-/** A reader whose first tries break off, after a record, with this error. */
-const opened = async (error: Error, failures: number) => {
-  let left = failures;
-  const told: Error[] = [];
+const away = new PipelineError('kafka_unavailable', 'Local: Unknown partition');
+const registryAway = new PipelineError('registry_unavailable', 'no answer');
+
+interface Failing {
+  /** Of reading, after a record; then of fetching the schemas. */
+  readonly reading?: readonly Error[];
+  readonly preparing?: readonly Error[];
+}
+
+/** Opens over a reader and a registry whose first tries break off with these errors. */
+const opened = async (failing: Failing) => {
+  const reading = [...(failing.reading ?? [])];
+  const preparing = [...(failing.preparing ?? [])];
+  const waited: Error[] = [];
+  const applied: string[] = [];
+  // To follow it live needs a broker, which is not there: with this it has been read.
+  const read = new PipelineError('defect', 'read; go no further');
+  const decode = (bytes: Buffer): never => {
+    applied.push(bytes.toString());
+    throw read;
+  };
+  const topic: Topic<unknown> = {
+    name: 'config',
+    codec: { encode: () => Buffer.alloc(0), decode },
+  };
   const tables = new GlobalTables([topic], {
     client: { 'metadata.broker.list': '127.0.0.1:1' },
     groupId: 'tables',
     reader: {
       read: (_: TopicPartition, visit: (one: RawRecord) => void) => {
-        visit(record('a', left > 0 ? 'half read' : 'whole'));
-        left -= 1;
-        return left >= 0 ? Promise.reject(error) : Promise.resolve();
+        const error = reading.shift();
+        visit(record('a', error === undefined ? 'whole' : 'half read'));
+        return error === undefined ? Promise.resolve() : Promise.reject(error);
       },
     },
-    prepare: () => Promise.reject(new PipelineError('registry_unavailable', 'read; go no further')),
+    prepare: () => {
+      const error = preparing.shift();
+      return error === undefined ? Promise.resolve() : Promise.reject(error);
+    },
     partitionsOf: () => 1,
-    onError: (one) => told.push(one),
+    onWaiting: (error) => waited.push(error),
+    onError: (error) => waited.push(error),
   });
-  const ended = await tables.open().catch((thrown: unknown) => thrown);
-  return { ended, told };
+  const ended: unknown = await tables.open().catch((thrown: unknown) => thrown);
+  return { ended, waited, applied, wasRead: ended === read };
 };
 
-test('a partition whose leader is not known yet is read again: a worker does not end for it at its start', async () => {
-  const away = new PipelineError('kafka_unavailable', 'Local: Unknown partition');
-  const { ended, told } = await opened(away, 2);
-  // It got past the reading.
-  expect(ended).toMatchObject({ code: 'registry_unavailable' });
-  expect(told).toEqual([away, away]);
+test.each([
+  ['a partition whose leader is not known yet is read again', { reading: [away, away] }],
+  ['a registry that is away is asked again', { preparing: [registryAway, registryAway] }],
+])('%s: a worker does not end for it at its start', async (_, failing: Failing) => {
+  const { waited, applied, wasRead } = await opened(failing);
+  expect(wasRead).toBe(true);
+  expect(applied).toEqual(['whole']);
+  expect(waited).toEqual(failing.reading ?? failing.preparing);
 });
 
 test('what waiting does not mend ends it at once', async () => {
   const defect = new PipelineError('defect', 'no such thing');
-  expect(await opened(defect, 2)).toEqual({ ended: defect, told: [] });
+  const { ended, waited, applied } = await opened({ reading: [defect, away] });
+  expect(ended).toBe(defect);
+  expect([waited, applied]).toEqual([[], []]);
 });

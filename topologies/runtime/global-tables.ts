@@ -40,6 +40,8 @@ class Table implements LiveTable<unknown> {
   }
 }
 
+const RETRY_MS = 500;
+
 /**
  * Compacted topics that a worker holds whole: each is read to its end before the first record is taken (rule 6),
  * then followed live by one consumer.
@@ -68,14 +70,13 @@ export class GlobalTables {
     return found;
   }
 
-  /** @throws PipelineError kafka_unavailable, topic_missing */
+  /** Waits for whatever is away. @throws PipelineError topic_missing */
   async open(): Promise<void> {
-    const { reader, prepare, partitionsOf } = this.options;
+    const { partitionsOf } = this.options;
     const from: { topic: string; partition: number; offset: number }[] = [];
     for (const [topic, table] of this.tables) {
       for (let partition = 0; partition < partitionsOf(topic); partition++) {
-        const records = await readPatiently(reader, { topic, partition }, this.options.onError);
-        await prepare(records.map(({ value }) => value));
+        const records = await this.readWhole({ topic, partition });
         for (const record of records) this.apply(table, record);
         const last = records.at(-1);
         from.push({ topic, partition, offset: last === undefined ? 0 : last.at.offset + 1 });
@@ -94,6 +95,24 @@ export class GlobalTables {
     await this.consumer.disconnect(5_000);
   }
 
+  /** With the schemas that its records need. An election, a registry that restarts: nothing that a new start would mend. */
+  private async readWhole(partition: TopicPartition): Promise<readonly RawRecord[]> {
+    const { reader, prepare, onWaiting } = this.options;
+    for (;;) {
+      const records: RawRecord[] = [];
+      try {
+        await reader.read(partition, (record) => records.push(record));
+        await prepare(records.map(({ value }) => value));
+        return records;
+      } catch (error) {
+        const passes = error instanceof PipelineError && error.verdict === 'retry';
+        if (!passes || this.stopping) throw error;
+        onWaiting(error, RETRY_MS);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
   private async follow(): Promise<void> {
     // What was taken and could not be applied yet: taken once, it does not come again.
     let waiting: RawRecord[] = [];
@@ -109,7 +128,7 @@ export class GlobalTables {
         for (const table of this.tables.values()) table.readAt = Date.now();
       } catch (error) {
         this.options.onError(asError(error));
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
   }
@@ -125,31 +144,6 @@ export class GlobalTables {
   }
 }
 
-/** A leader's election, a lost connection: over by then. A worker that ended instead would only be started again. */
-const FAILING_AT_MOST_MS = 60_000;
-const RETRY_MS = 500;
-
-const readPatiently = async (
-  reader: Pick<ChangelogReader, 'read'>,
-  partition: TopicPartition,
-  onError: (error: Error) => void,
-): Promise<readonly RawRecord[]> => {
-  const deadline = Date.now() + FAILING_AT_MOST_MS;
-  for (;;) {
-    const records: RawRecord[] = [];
-    try {
-      await reader.read(partition, (record) => records.push(record));
-      return records;
-    } catch (thrown) {
-      const error = asError(thrown);
-      const passes = error instanceof PipelineError && error.verdict === 'retry';
-      if (!passes || Date.now() > deadline) throw error;
-      onError(error);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
-  }
-};
-
 export interface GlobalTablesOptions {
   readonly client: ClientSettings;
   readonly groupId: string;
@@ -157,5 +151,7 @@ export interface GlobalTablesOptions {
   /** Fetches the writer schemas that these values need. */
   readonly prepare: (values: readonly (Buffer | null)[]) => Promise<void>;
   readonly partitionsOf: (topic: string) => number;
+  /** While they are opened: something is away, and is asked again in so many milliseconds. */
+  readonly onWaiting: (error: PipelineError, pauseMs: number) => void;
   readonly onError: (error: Error) => void;
 }

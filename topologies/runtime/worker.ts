@@ -145,6 +145,9 @@ export class Worker {
       reader: this.reader,
       partitionsOf,
       prepare: codecs.prepare,
+      onWaiting: (error, pauseMs) => {
+        this.note('tables', { kind: 'waiting', error, pauseMs });
+      },
       onError: (error) => {
         log.warn({ err: error }, 'global tables: reading failed, trying again');
       },
@@ -156,6 +159,7 @@ export class Worker {
       await this.tables.close();
       return;
     }
+    this.recovered('tables');
     this.running.push(...this.pending.map((make) => make()));
     this.options.metrics.lag(() => this.lags());
     health.ready();
@@ -245,6 +249,13 @@ export class Worker {
     });
   }
 
+  /** Nothing is missing for this task any more. */
+  private recovered(task: string): void {
+    const { health } = this.options;
+    for (const [dependency, { detail }] of Object.entries(health.report.missing))
+      if (detail.startsWith(`${task}:`)) health.recovered(dependency);
+  }
+
   private note(task: string, event: SessionEvent | TaskEvent | SinkEvent): void {
     const { log, health } = this.options;
     switch (event.kind) {
@@ -265,10 +276,7 @@ export class Worker {
         log.warn({ task, err: event.error, pauseMs: event.pauseMs }, 'waiting for a dependency');
         return;
       case 'recovered':
-        for (const dependency of Object.keys(health.report.missing)) {
-          if (health.report.missing[dependency]?.detail.startsWith(`${task}:`) === true)
-            health.recovered(dependency);
-        }
+        this.recovered(task);
         log.info({ task }, 'recovered');
         return;
       case 'dead_letter':

@@ -181,9 +181,9 @@ test('rule 14: there are threads for every client of a worker that runs all stag
     measurement(topics, { feedbackPartitions: 1, partialsPartitions: 1 }),
   ]);
   const tasks = LANES.length * aLane + shared;
-  // A session has a consumer and a producer; settle, attempts and two Influx sinks, global tables and the two
+  // A session has a consumer and a producer; settle and two Influx sinks, global tables and the two
   // clients of the changelog reader have a consumer each; receipts from callbacks have a producer.
-  const clients = tasks * 2 + 4 + 1 + 2 + 1;
+  const clients = tasks * 2 + 3 + 1 + 2 + 1;
   const launcher = readFileSync(path.join(projectRoot(), 'scripts', 'millrace.cjs'), 'utf8');
   const threads = Number(/UV_THREADPOOL_SIZE \?\?= '(\d+)'/.exec(launcher)?.[1]);
   expect(tasks).toBeGreaterThan(10);

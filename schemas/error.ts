@@ -57,3 +57,7 @@ export class PipelineError extends Error {
 /** Anything thrown, as an Error. */
 export const asError = (thrown: unknown): Error =>
   thrown instanceof Error ? thrown : new Error(String(thrown));
+
+/** Whether it passes by itself: what was tried is tried again. */
+export const isRetry = (thrown: unknown): thrown is PipelineError =>
+  thrown instanceof PipelineError && thrown.verdict === 'retry';

@@ -4,7 +4,7 @@ import { DEDUPE_SPAN_MS } from '../processors/dedupe/span.js';
 import { recipientHash } from '../processors/recipient-hash.js';
 import { portions } from '../processors/settle/portions.js';
 import { postingSlice, type Settled, weightOf } from '../processors/settle/postings.js';
-import { asError, PipelineError } from '../schemas/error.js';
+import { asError, isRetry, PipelineError } from '../schemas/error.js';
 import { releaseVersion } from '../schemas/root.js';
 import { type DeliveryFeedback, LANES, type Lane } from '../schemas/generated/records.js';
 import type { PartitionSlice } from '../schemas/record.js';
@@ -570,10 +570,8 @@ const waitFor = async <T>(
       const done = await attempt();
       over(null);
       return done;
-    } catch (thrown) {
-      const error = asError(thrown);
-      if (!(error instanceof PipelineError) || error.verdict !== 'retry' || signal.aborted)
-        throw error;
+    } catch (error) {
+      if (!isRetry(error) || signal.aborted) throw asError(error);
       const dependency = error.code.replace(/_unavailable$/, '');
       over(dependency);
       health.waiting(dependency, error.message);

@@ -1,6 +1,6 @@
 import type { EpochMs } from '../../schemas/brand.js';
 import type { TenantConfig } from '../../schemas/config.js';
-import { asError, PipelineError } from '../../schemas/error.js';
+import { isRetry } from '../../schemas/error.js';
 import type { AccountLevel, MessageDeduped } from '../../schemas/generated/records.js';
 import { freeKeys } from '../dedupe/free-keys.js';
 import { expiryOf } from '../expiry.js';
@@ -223,8 +223,7 @@ export const leasedReserve = (options: {
       try {
         await leases.giveBack(calls);
       } catch (thrown) {
-        const error = asError(thrown);
-        if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
+        if (!isRetry(thrown)) throw thrown;
         booked = false;
       }
       for (const call of calls) yield { call, booked };

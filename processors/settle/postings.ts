@@ -3,23 +3,25 @@ import type { PartitionSlice } from '../../schemas/record.js';
 import { type SpendBatch, spendIdOf } from '../budget-reserve/spend.js';
 import type { Posting, PostingSlice } from './settlements.js';
 
-const SETTLED = ['settlement', 'messageId', 'tenantId', 'createdAt', 'generation'] as const;
-/** The fields that settle decodes; it skips the rest. */
-export const SETTLED_REFUSAL = [...SETTLED, 'retryable'] as const;
+/** The fields of a refusal that settle decodes; it skips the rest. */
+export const SETTLED_REFUSAL = [
+  'settlement',
+  'messageId',
+  'tenantId',
+  'createdAt',
+  'generation',
+  'retryable',
+] as const;
 
 /** What settle reads: what leases spent, and what it came to. Feedback is whole: attempts are stored from it too. */
 export type Settled =
   SpendBatch | DeliveryFeedback | Pick<MessageRefused, (typeof SETTLED_REFUSAL)[number]>;
 
-type SettledEvent =
-  | Pick<DeliveryFeedback, (typeof SETTLED)[number] | 'channel'>
-  | Pick<MessageRefused, (typeof SETTLED_REFUSAL)[number]>;
-
 /**
  * What an event means for its reservation; null: nothing. The event decided it (send with the provider's answer in
  * hand, everything later in the receipts stage); here it is only read.
  */
-export const postingOf = (event: SettledEvent): Posting | null => {
+export const postingOf = (event: Exclude<Settled, SpendBatch>): Posting | null => {
   const { settlement, messageId, tenantId, createdAt, generation } = event;
   if (settlement.kind === 'none') return null;
   // Money is reserved only after dedupe has seen all three; refusals without them come from before.

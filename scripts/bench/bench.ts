@@ -37,7 +37,7 @@ const WARM_UP_OPTION = ['--no-warm-up', 'the broker and the stores are warm alre
 interface ChainOptions extends Warmed {
   readonly messages: number;
   readonly runs: number;
-  readonly processes: '1' | '2';
+  readonly processes: 1 | 2;
   readonly peer?: true;
 }
 
@@ -47,19 +47,17 @@ const chainCommand = new Command('chain')
   )
   .option('--messages <n>', 'different messages', integer(1_000, 10_000_000), 100_000)
   .option('--runs <n>', 'runs; the median is reported', integer(1, 20), 1)
-  .addOption(
-    new Option(
-      '--processes <n>',
-      'worker processes: all groups in one, or intake in one of its own',
-    )
-      .choices(['1', '2'])
-      .default('2'),
+  .option(
+    '--processes <n>',
+    'worker processes: all groups in one, or intake in one of its own',
+    integer(1, 2),
+    2,
   )
   .option('--peer', 'also run the Kafka Streams peer, interleaved (MILLRACE_PEER_DIR)')
   .option(...WARM_UP_OPTION)
   .option(...JSON_OPTION)
   .action(async (options: ChainOptions) => {
-    const processes = options.processes === '1' ? 1 : 2;
+    const { processes } = options;
     const folder = options.peer === true ? peerFolder(process.env) : null;
     if (options.warmUp) await warmUp(say);
     const ours = [];

@@ -1,4 +1,4 @@
-import { PipelineError } from '../../schemas/error.js';
+import { isRetry } from '../../schemas/error.js';
 import type { Reentered, ReentryOptions, ReentryRun, Returning } from '../../topologies/reenter.js';
 import { ReentryProducer } from '../../topologies/reenter.js';
 
@@ -29,8 +29,7 @@ export class PatientReentry {
         return await this.producer.reenter(records);
       } catch (thrown) {
         await this.close();
-        const passes = thrown instanceof PipelineError && thrown.verdict === 'retry';
-        if (!passes || Date.now() > deadline) throw thrown;
+        if (!isRetry(thrown) || Date.now() > deadline) throw thrown;
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }

@@ -1,6 +1,6 @@
 import type { GlobalTable } from '../../processors/processor.js';
 import type { EpochMs } from '../../schemas/brand.js';
-import { asError, PipelineError } from '../../schemas/error.js';
+import { asError, isRetry, PipelineError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
 import { type ClientSettings, ConsumerClient } from './rdkafka-client.js';
 import type { ChangelogReader } from './changelog-reader.js';
@@ -105,8 +105,7 @@ export class GlobalTables {
         await prepare(records.map(({ value }) => value));
         return records;
       } catch (error) {
-        const passes = error instanceof PipelineError && error.verdict === 'retry';
-        if (!passes || this.stopping) throw error;
+        if (!isRetry(error) || this.stopping) throw error;
         onWaiting(error, RETRY_MS);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }

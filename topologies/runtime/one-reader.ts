@@ -1,17 +1,13 @@
 import type { EpochMs } from '../../schemas/brand.js';
-import { PipelineError } from '../../schemas/error.js';
+import { isRetry, PipelineError } from '../../schemas/error.js';
 import type { PartitionSlice, Topic } from '../../schemas/record.js';
 import { type PartitionId, type TopicPartition, partitionId } from './raw-record.js';
 import type { Sink } from './sink-task.js';
 
-type Begun = TopicPartition & { readonly beginning: number };
-
-/** One of the effects of a sink, with offsets of its own. Its members mean what they mean in Sink. */
-export interface Effect<V> {
-  readonly topics: readonly Topic<V>[];
-  readonly load: (partitions: readonly Begun[]) => Promise<readonly number[]>;
-  readonly write: (slices: readonly PartitionSlice<V>[]) => Promise<readonly TopicPartition[]>;
-  readonly caughtUp: (partitions: readonly TopicPartition[], at: EpochMs) => Promise<void>;
+/** One of the effects of a sink: always with offsets of its own, and told when it has caught up. */
+export interface Effect<V> extends Pick<Sink<V>, 'topics' | 'write'> {
+  readonly load: NonNullable<Sink<V>['load']>;
+  readonly caughtUp: NonNullable<Sink<V>['caughtUp']>;
 }
 
 /** An effect, and how far each partition's records have reached it. */
@@ -26,7 +22,9 @@ class Positioned<V> {
   }
 
   /** By partition; those of other effects' topics are left out. */
-  async load(partitions: readonly Begun[]): Promise<ReadonlyMap<PartitionId, number>> {
+  async load(
+    partitions: Parameters<Effect<V>['load']>[0],
+  ): Promise<ReadonlyMap<PartitionId, number>> {
     const own = this.own(partitions);
     const stored = own.length === 0 ? [] : await this.effect.load(own);
     const loaded = new Map(
@@ -72,7 +70,7 @@ class Positioned<V> {
 export const oneReader = <V>(
   name: string,
   effects: readonly Effect<V>[],
-): Sink<V> & Required<Pick<Sink<V>, 'caughtUp'>> => {
+): Effect<V> & Pick<Sink<V>, 'name'> => {
   const topics = new Map<string, Topic<V>>();
   for (const topic of effects.flatMap((effect) => effect.topics)) {
     const known = topics.get(topic.name) ?? topic;
@@ -109,6 +107,3 @@ export const oneReader = <V>(
     },
   };
 };
-
-const isRetry = (failure: unknown): boolean =>
-  failure instanceof PipelineError && failure.verdict === 'retry';

@@ -1,5 +1,5 @@
 import type { EpochMs } from '../../schemas/brand.js';
-import { asError, PipelineError } from '../../schemas/error.js';
+import { asError, isRetry, PipelineError } from '../../schemas/error.js';
 import type { Topic } from '../../schemas/record.js';
 import type { AnyAnswer } from '../topology.js';
 import { inputTopics } from './chain-stages.js';
@@ -255,9 +255,8 @@ export class Task implements SessionOwner {
       // A tick asks nobody: only work that was done again shows that the dependency is back.
       if (batch.records.length > 0) this.recovered();
     } catch (thrown) {
-      const error = asError(thrown);
-      if (!(error instanceof PipelineError) || error.verdict !== 'retry') throw thrown;
-      await this.waitFor(error);
+      if (!isRetry(thrown)) throw thrown;
+      await this.waitFor(thrown);
     }
   }
 
